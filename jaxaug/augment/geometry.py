@@ -1,0 +1,88 @@
+"""Augmentations that move pixels."""
+
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from jaxaug.checks import check_choice, check_prob, check_size, checked_images
+
+Border = Literal["constant", "edge", "reflect", "symmetric", "wrap"]
+
+
+@checked_images
+def flip_left_right(
+    key: Key[Array, ""], images: Float[Array, "b h w c"], *, prob: float | Array = 0.5
+) -> Float[Array, "b h w c"]:
+    """Images mirrored left to right, each with probability `prob`.
+
+    out[i, j] = in[i, W - 1 - j] where the image's own coin, Bernoulli(prob), says so; else the image, bit for bit.
+
+    Args:
+      key: PRNG key, consumed.
+      images: `[B, H, W, C]`, floating point, any range.
+      prob: probability of the flip, in [0, 1]; may be traced.
+
+    Returns:
+      `[B, H, W, C]`, dtype of `images`; one coin per image.
+
+    Raises:
+      ValueError: `prob` is outside [0, 1], or `images` is not a non-empty `[B, H, W, C]`.
+      TypeError: `images` is not floating point, or `key` is no typed key.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> images = jnp.arange(3.0).reshape(1, 1, 3, 1)
+      >>> flip_left_right(jax.random.key(0), images, prob=1.0).ravel()
+      Array([2., 1., 0.], dtype=float32)
+
+    References:
+      Krizhevsky, Sutskever, Hinton, "ImageNet classification with deep convolutional neural networks",
+      NeurIPS 2012, section 4.1.
+    """
+    check_prob("flip_left_right", prob)
+    coin = jax.random.bernoulli(key, prob, (images.shape[0], 1, 1, 1))
+    return jnp.where(coin, images[:, :, ::-1], images)
+
+
+@checked_images
+def crop(
+    key: Key[Array, ""], images: Float[Array, "b h w c"], *, padding: int = 4, mode: Border = "constant"
+) -> Float[Array, "b h w c"]:
+    """Images padded on all sides and cut back to their size at a random place.
+
+    out[i, j] = padded[y + i, x + j], with y and x uniform on {0, ..., 2 padding}, both ends included.
+
+    Args:
+      key: PRNG key, consumed.
+      images: `[B, H, W, C]`, floating point, any range.
+      padding: pixels added on each side, at least 0; fixes a shape, so it cannot be traced.
+      mode: how the border is filled, as in `jnp.pad`: "constant" (zeros), "edge", "reflect", "symmetric" or "wrap".
+
+    Returns:
+      `[B, H, W, C]`, dtype of `images`; one offset (y, x) per image.
+
+    Raises:
+      ValueError: `padding` is negative, `mode` is unknown, or `images` is not a non-empty `[B, H, W, C]`.
+      TypeError: `padding` is no Python integer, `images` is not floating point, or `key` is no typed key.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> images = jnp.arange(1.0, 6.0).reshape(1, 1, 5, 1)
+      >>> crop(jax.random.key(0), images, padding=2, mode="edge").ravel()
+      Array([1., 1., 1., 2., 3.], dtype=float32)
+
+    References:
+      He, Zhang, Ren, Sun, "Deep residual learning for image recognition", CVPR 2016, section 4.2.
+    """
+    check_size("crop", "padding", padding)
+    check_choice("crop", "mode", mode, get_args(Border))
+    b, h, w, c = images.shape
+    padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)), mode=mode)
+    offset = jax.random.randint(key, (b, 2), 0, 2 * padding + 1)
+
+    def window(image: Array, yx: Array) -> Array:
+        return jax.lax.dynamic_slice(image, (yx[0], yx[1], jnp.zeros_like(yx[0])), (h, w, c))
+
+    return jax.vmap(window)(padded, offset)

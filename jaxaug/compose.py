@@ -1,0 +1,221 @@
+"""Augmentations from augmentations.
+
+An Augmentation is any `(key, x) -> x` with x a pytree whose leaves share axis 0: the batch dict, or bare images.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxaug.checks import check_key, check_prob, concrete, described
+
+__all__ = ["Augmentation", "chain", "on_images", "on_pairs", "one_of", "sometimes"]
+
+Augmentation = Callable[[jax.Array, Any], Any]
+
+
+def chain(*fns: Augmentation) -> Augmentation:
+    """One augmentation that applies all, in the order given, each with a key of its own.
+
+    Args:
+      *fns: augmentations `(key, x) -> x`; none at all is the identity.
+
+    Returns:
+      An augmentation `(key, x) -> x`.
+
+    Raises:
+      TypeError: a member cannot be called.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> twice = chain(lambda key, x: x + 1, lambda key, x: x * 10)
+      >>> twice(jax.random.key(0), jnp.zeros(2))
+      Array([10., 10.], dtype=float32)
+    """
+    _check_callables("chain", fns)
+
+    def chained(key: jax.Array, x: Any) -> Any:
+        check_key("chain", key)
+        for fn, fn_key in zip(fns, jax.random.split(key, len(fns)), strict=True):
+            x = fn(fn_key, x)
+        return x
+
+    return chained
+
+
+def sometimes(fn: Augmentation, prob: float | jax.Array) -> Augmentation:
+    """An augmentation that happens to each example with probability `prob`.
+
+    out_i = fn(x)_i where the example's coin, Bernoulli(prob), says so, else x_i bit for bit. One coin serves all
+    leaves of an example, so an image and its label stay together.
+
+    Args:
+      fn: augmentation `(key, x) -> x` that keeps shapes and dtypes.
+      prob: probability in [0, 1]; may be traced.
+
+    Returns:
+      An augmentation `(key, x) -> x`; one coin per example.
+
+    Raises:
+      ValueError: `prob` is outside [0, 1], or `fn` changes a shape.
+      TypeError: `fn` cannot be called.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> half = sometimes(lambda key, x: x + 1, 0.5)
+      >>> half(jax.random.key(0), jnp.zeros(6))
+      Array([0., 1., 1., 1., 1., 0.], dtype=float32)
+    """
+    _check_callables("sometimes", (fn,))
+    check_prob("sometimes", prob)
+
+    def applied(key: jax.Array, x: Any) -> Any:
+        check_key("sometimes", key)
+        coin_key, fn_key = jax.random.split(key)
+        coin = jax.random.bernoulli(coin_key, prob, (_batch_size("sometimes", x),))
+        return _selected("sometimes", coin, fn(fn_key, x), x)
+
+    return applied
+
+
+def one_of(*fns: Augmentation, weights: Sequence[float] | jax.Array | None = None) -> Augmentation:
+    """An augmentation that applies one member to each example, drawn by the weights.
+
+    P(member j) = weights_j / Σ weights, independently per example. Every member is computed for the whole batch.
+
+    Args:
+      *fns: augmentations `(key, x) -> x` that keep shapes and dtypes; at least one.
+      weights: one non-negative number per member, not all 0; uniform by default. May be a traced array.
+
+    Returns:
+      An augmentation `(key, x) -> x`; one choice per example.
+
+    Raises:
+      ValueError: no member, weights of another length, negative or all 0, or a member changes a shape.
+      TypeError: a member cannot be called.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> pick = one_of(lambda key, x: x + 1, lambda key, x: x + 2, weights=(3.0, 1.0))
+      >>> pick(jax.random.key(0), jnp.zeros(8))
+      Array([1., 1., 2., 1., 1., 2., 2., 1.], dtype=float32)
+    """
+    _check_callables("one_of", fns)
+    if not fns:
+        raise ValueError("one_of takes at least one augmentation; got none.")
+    probabilities = jnp.ones(len(fns)) if weights is None else jnp.asarray(weights, jnp.float32)
+    if probabilities.shape != (len(fns),):
+        raise ValueError(f"one_of takes one weight per member, {len(fns)} in all; got shape {probabilities.shape}.")
+    valid = concrete((probabilities >= 0).all() & (probabilities.sum() > 0) & jnp.isfinite(probabilities.sum()))
+    if valid is False:
+        raise ValueError(f"one_of takes non-negative weights that are not all 0; got {weights}.")
+
+    def picked(key: jax.Array, x: Any) -> Any:
+        check_key("one_of", key)
+        choice_key, *fn_keys = jax.random.split(key, len(fns) + 1)
+        choice = jax.random.categorical(choice_key, jnp.log(probabilities), shape=(_batch_size("one_of", x),))
+        result = fns[0](fn_keys[0], x)
+        for j in range(1, len(fns)):
+            result = _selected("one_of", choice == j, fns[j](fn_keys[j], x), result)
+        return result
+
+    return picked
+
+
+def on_images(fn: Callable[..., jax.Array], **options: Any) -> Augmentation:
+    """An augmentation of the batch dict from a function of images.
+
+    Args:
+      fn: `f(key, images, **options) -> images`, as in `jaxaug.augment`.
+      **options: handed to `fn`.
+
+    Returns:
+      An augmentation `(key, batch) -> batch` that replaces `batch["image"]`.
+
+    Raises:
+      TypeError: `fn` cannot be called, or the batch is no dict with an "image".
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jaxaug.augment import flip_left_right
+      >>> mirror = on_images(flip_left_right, prob=1.0)
+      >>> mirror(jax.random.key(0), {"image": jnp.arange(3.0).reshape(1, 1, 3, 1)})["image"].ravel()
+      Array([2., 1., 0.], dtype=float32)
+    """
+    _check_callables("on_images", (fn,))
+
+    def augmented(key: jax.Array, batch: dict[str, Any]) -> dict[str, Any]:
+        _check_batch("on_images", batch, ("image",))
+        return {**batch, "image": fn(key, batch["image"], **options)}
+
+    return augmented
+
+
+def on_pairs(mix_fn: Callable[..., tuple[jax.Array, jax.Array]], **options: Any) -> Augmentation:
+    """An augmentation of the batch dict from a function of images and labels.
+
+    Args:
+      mix_fn: `f(key, images, labels, **options) -> (images, labels)`, as in `jaxaug.mix`.
+      **options: handed to `mix_fn`.
+
+    Returns:
+      An augmentation `(key, batch) -> batch` that replaces `batch["image"]` and `batch["label"]`.
+
+    Raises:
+      TypeError: `mix_fn` cannot be called, or the batch is no dict with an "image" and a "label".
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jaxaug.mix import mixup
+      >>> mixed = on_pairs(mixup, alpha=1.0)(jax.random.key(0), {"image": jnp.eye(2), "label": jnp.eye(2)})
+      >>> mixed["label"].sum(axis=1)
+      Array([1., 1.], dtype=float32)
+    """
+    _check_callables("on_pairs", (mix_fn,))
+
+    def augmented(key: jax.Array, batch: dict[str, Any]) -> dict[str, Any]:
+        _check_batch("on_pairs", batch, ("image", "label"))
+        images, labels = mix_fn(key, batch["image"], batch["label"], **options)
+        return {**batch, "image": images, "label": labels}
+
+    return augmented
+
+
+def _check_callables(function: str, fns: Sequence[Any]) -> None:
+    for fn in fns:
+        if not callable(fn):
+            raise TypeError(f"{function} takes functions (key, x) -> x; got {type(fn).__name__} {fn!r}.")
+
+
+def _check_batch(function: str, batch: Any, names: tuple[str, ...]) -> None:
+    if not isinstance(batch, dict) or any(name not in batch for name in names):
+        given = f"a dict of {', '.join(map(repr, batch))}" if isinstance(batch, dict) else type(batch).__name__
+        raise TypeError(f"{function} takes a batch dict with {' and '.join(map(repr, names))}; got {given}.")
+
+
+def _batch_size(function: str, x: Any) -> int:
+    """Returns the length of axis 0, which all leaves must share."""
+    leaves = jax.tree.leaves(x)
+    sizes = {leaf.shape[0] for leaf in leaves if jnp.ndim(leaf)}
+    if len(sizes) != 1 or not all(map(jnp.ndim, leaves)):
+        given = ", ".join(map(described, leaves)) or "no leaves"
+        raise ValueError(f"{function} takes leaves that share the length of axis 0; got {given}.")
+    return sizes.pop()
+
+
+def _selected(function: str, coin: jax.Array, on_true: Any, on_false: Any) -> Any:
+    """Returns, example by example, the first pytree where the coin is true and else the second."""
+
+    def select(new: jax.Array, old: jax.Array) -> jax.Array:
+        if new is old:
+            return old
+        if new.shape != old.shape or new.dtype != old.dtype:
+            raise ValueError(
+                f"{function} takes augmentations that keep shape and dtype; "
+                f"got {old.dtype}{list(old.shape)} -> {new.dtype}{list(new.shape)}."
+            )
+        return jnp.where(coin.reshape(coin.shape + (1,) * (new.ndim - 1)), new, old)
+
+    return jax.tree.map(select, on_true, on_false)

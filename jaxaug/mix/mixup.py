@@ -1,0 +1,60 @@
+"""mixup: convex combinations of pairs of examples."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from jaxaug.checks import check_number, checked_pairs
+
+
+@checked_pairs(rank=None)
+def mixup(
+    key: Key[Array, ""],
+    images: Float[Array, "b *rest"],
+    labels: Float[Array, "b k"],
+    *,
+    alpha: float | Array = 1.0,
+    per_example: bool = True,
+) -> tuple[Float[Array, "b *rest"], Float[Array, "b k"]]:
+    """Every example mixed with a partner from the batch, labels in the same proportion.
+
+    x~_i = λ_i x_i + (1 - λ_i) x_s(i) and c~_i = λ_i c_i + (1 - λ_i) c_s(i), with s a random permutation of the batch
+    and λ_i ~ Beta(α, α). λ is the weight of the own example; it is not folded to max(λ, 1 - λ).
+
+    Args:
+      key: PRNG key, consumed.
+      images: `[B, ...]`, floating point: images, or feature vectors `[B, D]`.
+      labels: `[B, K]`, one-hot or soft, floating point.
+      alpha: concentration of the Beta law, above 0; 1 is uniform, towards 0 nothing is mixed. May be traced.
+      per_example: one λ per example (default), or the paper's one per batch.
+
+    Returns:
+      Images and labels, shapes and dtypes as given; partners are one permutation of the batch.
+
+    Raises:
+      ValueError: `alpha` is not above 0, shapes disagree or are empty.
+      TypeError: images or labels are not floating point, or `key` is no typed key.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> images, labels = mixup(jax.random.key(2), jnp.eye(3), jnp.eye(3), alpha=1.0)
+      >>> bool((images == labels).all()), labels.sum(axis=1)
+      (True, Array([1., 1., 1.], dtype=float32))
+
+    References:
+      Zhang, Cisse, Dauphin, Lopez-Paz, "mixup: Beyond empirical risk minimization", ICLR 2018, section 2.
+    """
+    check_number("mixup", "alpha", alpha, 0.0, open_low=True)
+    b = images.shape[0]
+    weight_key, partner_key = jax.random.split(key)
+    partner = jax.random.permutation(partner_key, b)
+    alpha = jnp.asarray(alpha, jnp.float32)
+    weight = jax.random.beta(weight_key, alpha, alpha, (b if per_example else 1,))
+    return _blended(images, partner, weight), _blended(labels, partner, weight)
+
+
+def _blended(x: Array, partner: Array, weight: Array) -> Array:
+    """Returns w x_i + (1 - w) x_partner(i), computed in float32, in the dtype of `x`."""
+    w = weight.reshape((-1,) + (1,) * (x.ndim - 1))
+    own, other = x.astype(jnp.float32), x[partner].astype(jnp.float32)
+    return (w * own + (1.0 - w) * other).astype(x.dtype)

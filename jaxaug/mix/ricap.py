@@ -1,0 +1,225 @@
+"""RICAP: random image cropping and patching."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int32, Key
+
+from jaxaug.checks import check_key, check_number, check_size, checked_pairs, described
+
+
+class RicapPlan(NamedTuple):
+    """Where each of the four patches of every output comes from; patches in reading order."""
+
+    source: Int32[Array, "b 4"]  # index in the batch of the image that the patch is cut from
+    boundary: Int32[Array, "b 2"]  # (h, w): height and width of the first patch, in pixels
+    offset: Int32[Array, "b 4 2"]  # (y, x): the patch's first row and column in its source
+    weight: Float[Array, "b 4"]  # float32 share of the output's pixels; sums to 1
+
+
+def ricap_plan(
+    key: Key[Array, ""], shape: tuple[int, ...], *, beta: float | Array = 0.3, per_example: bool = True
+) -> RicapPlan:
+    """The draws of RICAP without the images, for tasks whose targets are not class labels.
+
+    h = round(h' H) and w = round(w' W), with h', w' ~ Beta(β, β). Patch k of size h_k x w_k is cut from image σ_k(b)
+    at y_k ~ U{0, ..., H - h_k}, x_k ~ U{0, ..., W - w_k}, ends included, with four independent random permutations
+    σ_k of the batch; its weight is W_k = h_k w_k / (H W).
+
+    Args:
+      key: PRNG key, consumed.
+      shape: `images.shape`, of which B, H and W are read.
+      beta: concentration of the boundary's law, above 0: below 1 the boundary is near a corner, 1 is uniform, above 1
+        near the centre. May be traced.
+      per_example: one boundary and one set of offsets per example (default), or the paper's one per batch.
+
+    Returns:
+      A `RicapPlan`: source int32 `[B, 4]`, boundary int32 `[B, 2]`, offset int32 `[B, 4, 2]`, weight float32 `[B, 4]`.
+
+    Raises:
+      ValueError: `beta` is not above 0, or `shape` is not (B, H, W, ...) of positive sizes.
+      TypeError: `key` is no typed key.
+
+    Example:
+      >>> import jax
+      >>> plan = ricap_plan(jax.random.key(1), (2, 32, 32, 3))
+      >>> plan.boundary.tolist()
+      [[17, 26], [32, 25]]
+      >>> plan.weight.tolist()
+      [[0.431640625, 0.099609375, 0.380859375, 0.087890625], [0.78125, 0.21875, 0.0, 0.0]]
+
+    References:
+      Takahashi, Matsubara, Uehara, "Data augmentation using random image cropping and patching for deep CNNs",
+      IEEE TCSVT 30(9), 2020, section III.
+    """
+    check_key("ricap_plan", key)
+    if len(shape) < 3:
+        raise ValueError(f"ricap_plan takes the shape (B, H, W, ...) of the images; got {tuple(shape)}.")
+    for name, length in zip("BHW", shape, strict=False):
+        check_size("ricap_plan", name, length, 1)
+    check_number("ricap_plan", "beta", beta, 0.0, open_low=True)
+    b, h, w = shape[:3]
+    draws = b if per_example else 1
+    boundary_key, offset_key, *source_keys = jax.random.split(key, 6)
+
+    beta = jnp.asarray(beta, jnp.float32)
+    extent = jnp.array([h, w], jnp.int32)
+    fraction = jax.random.beta(boundary_key, beta, beta, (draws, 2))
+    boundary = jnp.round(fraction * extent.astype(jnp.float32)).astype(jnp.int32)
+
+    size = patch_sizes(boundary, h, w)
+    offset = jax.random.randint(offset_key, (draws, 4, 2), 0, extent - size + 1)
+    weight = (size[..., 0] * size[..., 1]).astype(jnp.float32) / (h * w)
+    source = jnp.stack([jax.random.permutation(k, b) for k in source_keys], axis=1).astype(jnp.int32)
+    return RicapPlan(
+        source,
+        jnp.broadcast_to(boundary, (b, 2)),
+        jnp.broadcast_to(offset, (b, 4, 2)),
+        jnp.broadcast_to(weight, (b, 4)),
+    )
+
+
+def patch_sizes(boundary: Int32[Array, "b 2"], h: int, w: int) -> Int32[Array, "b 4 2"]:
+    """Returns (height, width) of the four patches that a boundary makes of an h x w image, in reading order."""
+    top, left = boundary[:, 0], boundary[:, 1]
+    heights = jnp.stack([top, top, h - top, h - top], axis=1)
+    widths = jnp.stack([left, w - left, left, w - left], axis=1)
+    return jnp.stack([heights, widths], axis=2)
+
+
+def apply_ricap(plan: RicapPlan, images: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """Images patched as the plan says.
+
+    out[b, i, j] = images[σ_k(b), y_k + i - h [i >= h], x_k + j - w [j >= w]], with k = 1 + [j >= w] + 2 [i >= h].
+
+    Args:
+      plan: of `ricap_plan` for this batch's shape.
+      images: `[B, H, W, C]` of any dtype: images, or maps of the same size such as segmentation masks.
+
+    Returns:
+      `[B, H, W, C]`, dtype of `images`.
+
+    Raises:
+      ValueError: `images` is not `[B, H, W, C]` of the plan's B.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> plan = ricap_plan(jax.random.key(3), (2, 1, 6, 1), beta=1.0)
+      >>> apply_ricap(plan, jnp.arange(12.0).reshape(2, 1, 6, 1))[..., 0].tolist()
+      [[[4.0, 5.0, 7.0, 8.0, 9.0, 10.0]], [[10.0, 11.0, 2.0, 3.0, 4.0, 5.0]]]
+
+    References:
+      Takahashi, Matsubara, Uehara, IEEE TCSVT 30(9), 2020, figure 1.
+    """
+    if getattr(images, "ndim", None) != 4 or images.shape[0] != plan.source.shape[0]:
+        raise ValueError(
+            f"apply_ricap takes images [{plan.source.shape[0]}, H, W, C] for this plan; got {described(images)}."
+        )
+    b, h, w, c = images.shape
+    i, j = jnp.arange(h)[None, :], jnp.arange(w)[None, :]
+    below, right = i >= plan.boundary[:, :1], j >= plan.boundary[:, 1:]
+
+    def chosen(values: Array) -> Array:
+        """Returns `[B, H, W]`: of every pixel's patch, the value in `[B, 4]`."""
+        first, second, third, fourth = (values[:, k, None, None] for k in range(4))
+        across = right[:, None, :]
+        return jnp.where(below[:, :, None], jnp.where(across, fourth, third), jnp.where(across, second, first))
+
+    row = chosen(plan.offset[..., 0]) + (i - plan.boundary[:, :1] * below)[:, :, None]
+    column = chosen(plan.offset[..., 1]) + (j - plan.boundary[:, 1:] * right)[:, None, :]
+    pixel = (chosen(plan.source) * h + row) * w + column
+    # One gather; indices are in range by construction, so nothing has to be checked or clamped.
+    return images.reshape(b * h * w, c).at[pixel].get(mode="promise_in_bounds")
+
+
+def mix_labels(
+    source: Int32[Array, "b p"], weight: Float[Array, "b p"], labels: Float[Array, "b k"]
+) -> Float[Array, "b k"]:
+    """Labels mixed by the weights of their sources.
+
+    c~_b = Σ_k W_bk c_{σ_k(b)}.
+
+    Args:
+      source: int `[B, P]`, the index in the batch of each part; P = 4 for RICAP.
+      weight: `[B, P]`, the share of each part; rows sum to 1.
+      labels: `[B, K]`, one-hot or soft.
+
+    Returns:
+      `[B, K]`, dtype of `labels`.
+
+    Raises:
+      ValueError: the shapes disagree.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> mix_labels(jnp.array([[0, 1], [1, 1]]), jnp.array([[0.25, 0.75], [0.5, 0.5]]), jnp.eye(2))
+      Array([[0.25, 0.75],
+             [0.  , 1.  ]], dtype=float32)
+
+    References:
+      Takahashi, Matsubara, Uehara, IEEE TCSVT 30(9), 2020, equation 1.
+    """
+    if source.shape != weight.shape or labels.ndim != 2 or source.shape[0] != labels.shape[0]:
+        raise ValueError(
+            "mix_labels takes source [B, P], weight [B, P] and labels [B, K]; got "
+            f"{described(source)}, {described(weight)} and {described(labels)}."
+        )
+    parts = labels[source].astype(jnp.float32)
+    return jnp.sum(weight.astype(jnp.float32)[:, :, None] * parts, axis=1).astype(labels.dtype)
+
+
+@checked_pairs(rank=4)
+def ricap(
+    key: Key[Array, ""],
+    images: Float[Array, "b h w c"],
+    labels: Float[Array, "b k"],
+    *,
+    beta: float | Array = 0.3,
+    per_example: bool = True,
+    image_mixing: bool = True,
+    label_mixing: bool = True,
+) -> tuple[Float[Array, "b h w c"], Float[Array, "b k"]]:
+    """Four random crops patched into each image, labels mixed by area.
+
+    `plan = ricap_plan(key, images.shape)`, then `apply_ricap(plan, images)` and `mix_labels(plan.source, plan.weight,
+    labels)`. A cross-entropy against the mixed label equals the paper's Σ_k W_k CE(f(x), c_k).
+
+    Args:
+      key: PRNG key, consumed.
+      images: `[B, H, W, C]`, floating point, any range.
+      labels: `[B, K]`, one-hot or soft, floating point.
+      beta: concentration of the boundary's Beta law, above 0; the paper's is 0.3. May be traced.
+      per_example: one boundary and one set of offsets per example (default), or the paper's one per batch.
+      image_mixing: False leaves the images as they are, and still mixes the labels (the paper's ablation).
+      label_mixing: False gives each output the label of its largest patch (the other ablation). Both False change
+        nothing.
+
+    Returns:
+      Images and labels, shapes and dtypes as given; every example has its own sources.
+
+    Raises:
+      ValueError: `beta` is not above 0, shapes disagree or are empty.
+      TypeError: images or labels are not floating point, or `key` is no typed key.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> images = jnp.arange(3.0).reshape(3, 1, 1, 1) * jnp.ones((3, 8, 8, 1))
+      >>> patched, labels = ricap(jax.random.key(1), images, jnp.eye(3), beta=1.0)
+      >>> labels.sum(axis=1)
+      Array([1., 1., 1.], dtype=float32)
+      >>> bool(jnp.allclose((patched == 2).mean((1, 2, 3)), labels[:, 2]))
+      True
+
+    References:
+      Takahashi, Matsubara, Uehara, "Data augmentation using random image cropping and patching for deep CNNs",
+      IEEE TCSVT 30(9), 2020, section III; ablations in section IV.
+    """
+    plan = ricap_plan(key, images.shape, beta=beta, per_example=per_example)
+    if not image_mixing and not label_mixing:
+        return images, labels
+    mixed = apply_ricap(plan, images) if image_mixing else images
+    if label_mixing:
+        return mixed, mix_labels(plan.source, plan.weight, labels)
+    largest = jnp.argmax(plan.weight, axis=1)[:, None]
+    return mixed, labels[jnp.take_along_axis(plan.source, largest, axis=1)[:, 0]]

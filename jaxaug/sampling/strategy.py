@@ -1,0 +1,72 @@
+"""The form of a strategy, and the two that look at nothing."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxaug.compose import Augmentation
+
+Score = Callable[[dict[str, Any]], jax.Array]
+"""batch -> per-example loss `[B]` under the current weights, in inference mode; never differentiated."""
+
+
+class Strategy(NamedTuple):
+    """Three pure functions, in the manner of an optax transformation.
+
+    A training step calls `select` before it differentiates, trains on the batch that comes back, and hands the
+    losses it met to `observe`. The state is any pytree; it travels in the training state and in checkpoints.
+    """
+
+    init: Callable[[int], Any]  # num_examples -> state
+    select: Callable[[jax.Array, Any, dict[str, Any], Score], tuple[dict[str, Any], Any, dict[str, jax.Array]]]
+    # (key, state, batch, score) -> (batch, state, metrics); metrics hold "augmented", the share of augmented examples
+    observe: Callable[[Any, dict[str, Any], jax.Array], Any]  # (state, batch, losses [B]) -> state
+
+
+def always(augment: Augmentation) -> Strategy:
+    """The strategy that augments every example: ordinary training.
+
+    Args:
+      augment: augmentation `(key, batch) -> batch`.
+
+    Returns:
+      A stateless `Strategy`; its metric `augmented` is 1.
+
+    Raises:
+      TypeError: `augment` cannot be called.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> strategy = always(lambda key, batch: {**batch, "image": batch["image"] + 1})
+      >>> batch, state, metrics = strategy.select(jax.random.key(0), strategy.init(10), {"image": jnp.zeros(2)}, None)
+      >>> batch["image"], float(metrics["augmented"])
+      (Array([1., 1.], dtype=float32), 1.0)
+    """
+    if not callable(augment):
+        raise TypeError(f"always takes an augmentation (key, batch) -> batch; got {type(augment).__name__}.")
+    return _stateless(augment, share=1.0)
+
+
+def never() -> Strategy:
+    """The strategy that augments no example: the control of every comparison.
+
+    Returns:
+      A stateless `Strategy`; its metric `augmented` is 0.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> batch, state, metrics = never().select(jax.random.key(0), (), {"image": jnp.zeros(2)}, None)
+      >>> batch["image"], float(metrics["augmented"])
+      (Array([0., 0.], dtype=float32), 0.0)
+    """
+    return _stateless(lambda key, batch: batch, share=0.0)
+
+
+def _stateless(augment: Augmentation, share: float) -> Strategy:
+    return Strategy(
+        init=lambda num_examples: (),
+        select=lambda key, state, batch, score: (augment(key, batch), state, {"augmented": jnp.float32(share)}),
+        observe=lambda state, batch, losses: state,
+    )
