@@ -1,0 +1,1 @@
+"""Experiment scripts, their configs and benchmarks: `python -m experiments.train --help`."""

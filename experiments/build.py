@@ -1,0 +1,141 @@
+"""A config's parts, made of the library's functions."""
+
+import dataclasses
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+import jaxaug
+from experiments.calls import named_function, parsed_call
+from experiments.config import Config
+from jaxaug import augment, compose, data, mix, sampling
+from jaxaug.training import TrainState, init_state, make_eval_step, make_optimizer, make_schedule, make_train_step
+from jaxaug.training.step import EvalStep, TrainStep
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What `fit` needs."""
+
+    dataset: data.Dataset
+    model: nn.Module
+    state: TrainState
+    train_step: TrainStep
+    eval_step: EvalStep
+
+
+def built_dataset(config: Config) -> data.Dataset:
+    """Returns the dataset, its validation split carved off, then thinned as the config says."""
+    dataset = data.load(config.data.name, data_dir=config.data.data_dir, image_size=config.data.image_size)
+    if config.data.validation:
+        dataset = data.with_validation(dataset, config.data.validation)
+    if config.data.num_examples is not None:
+        dataset = data.subset(dataset, config.data.num_examples, seed=config.seed)
+    if config.data.imbalance is not None:
+        dataset = data.long_tailed(dataset, config.data.imbalance, seed=config.seed)
+    return dataset
+
+
+def built_model(config: Config, num_classes: int) -> nn.Module:
+    """Returns the network."""
+    name, options = parsed_call(config.model)
+    return jaxaug.create_model(name, num_classes, dtype=jnp.dtype(config.dtype), **options)
+
+
+def _functions(package: Any, arguments: tuple[str, ...]) -> dict[str, Callable[..., Any]]:
+    """Returns the package's functions whose first parameters are these."""
+    named = {name: getattr(package, name) for name in package.__all__}
+    return {
+        name: function
+        for name, function in named.items()
+        if inspect.isfunction(function)
+        and tuple(p.name for p in inspect.signature(function).parameters.values() if p.kind is not p.KEYWORD_ONLY)
+        == arguments
+    }
+
+
+def built_augmentation(config: Config, dataset: data.Dataset) -> compose.Augmentation:
+    """Returns the chain of the config's augmentations and its mixing."""
+    plain = _functions(augment, ("key", "images")) | _functions(augment, ("key", "inputs"))
+    fns = []
+    for text in config.augment:
+        function, options = named_function(text, plain, "augmentation")
+        options = {name: jnp.asarray(dataset.mean) if value == "mean" else value for name, value in options.items()}
+        fns.append(compose.on_images(function, **options))
+    if config.mix is not None:
+        function, options = named_function(config.mix, _functions(mix, ("key", "images", "labels")), "mixing")
+        fns.append(compose.on_pairs(function, **options))
+    return compose.chain(*fns)
+
+
+def built_strategy(config: Config, augmentation: compose.Augmentation) -> sampling.Strategy:
+    """Returns the strategy, around the augmentation where it takes one."""
+    strategies = _functions(sampling, ("augment",)) | _functions(sampling, ())
+    function, options = named_function(config.strategy, strategies, "strategy")
+    takes_augment = "augment" in inspect.signature(function).parameters
+    return function(augmentation, **options) if takes_augment else function(**options)
+
+
+def built_optimizer(config: Config, num_examples: int) -> optax.GradientTransformation:
+    """Returns the optimiser with its schedule."""
+    o = config.optimizer
+    schedule = make_schedule(
+        o.schedule,
+        learning_rate=o.learning_rate,
+        epochs=config.epochs,
+        steps_per_epoch=math.ceil(num_examples / config.batch_size),
+        milestones=o.milestones,
+        factor=o.factor,
+        warmup_epochs=o.warmup_epochs,
+    )
+    return make_optimizer(
+        o.kind,
+        learning_rate=schedule,
+        momentum=o.momentum,
+        nesterov=o.nesterov,
+        weight_decay=o.weight_decay,
+        decayed=o.decayed,
+        clip_norm=o.clip_norm,
+    )
+
+
+def normalization(dataset: data.Dataset) -> Callable[[jax.Array], jax.Array]:
+    """Returns the function that takes the training images' channels to mean 0 and deviation 1."""
+    shape = (1,) * len(dataset.shape) + (-1,)
+    mean, std = dataset.mean.reshape(shape), dataset.std.reshape(shape)
+    return lambda images: (images - mean) / std
+
+
+def built(config: Config) -> Experiment:
+    """Returns the experiment, its state at step 0."""
+    dataset = built_dataset(config)
+    num_examples = len(dataset.train.labels)
+    model = built_model(config, dataset.num_classes)
+    strategy = built_strategy(config, built_augmentation(config, dataset))
+    optimizer = built_optimizer(config, num_examples)
+    normalize = normalization(dataset)
+    average_decay = config.optimizer.average_decay
+    state = init_state(
+        jax.random.key(config.seed),
+        model,
+        optimizer,
+        strategy,
+        shape=dataset.shape,
+        num_examples=num_examples,
+        average=average_decay is not None,
+    )
+    train_step = make_train_step(
+        model,
+        optimizer,
+        strategy,
+        normalize=normalize,
+        label_smoothing=config.label_smoothing,
+        average_decay=average_decay,
+    )
+    return Experiment(dataset, model, state, train_step, make_eval_step(model, normalize=normalize))

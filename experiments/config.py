@@ -1,0 +1,118 @@
+"""What an experiment is, as data: frozen dataclasses that tyro turns into command-line options."""
+
+import dataclasses
+import pathlib
+from typing import Any, Literal
+
+from jaxaug.training.engine import Engine
+from jaxaug.training.optimizer import DecayedKind, OptimizerKind, ScheduleKind
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """The images."""
+
+    name: str = "digits"
+    """digits, breast_cancer, wine, iris, any TFDS name, folder:PATH, or synthetic:HxWxC[,classes,n]."""
+    data_dir: pathlib.Path | None = None
+    """Where TFDS sets lie."""
+    image_size: int | None = None
+    """Side to which images of mixed sizes are resized."""
+    num_examples: int | None = None
+    """Train on a class-balanced subset of this many examples."""
+    imbalance: float | None = None
+    """Train on a long-tailed version: the largest class has this many times the smallest's examples."""
+    validation: float = 0.0
+    """Share of the training split that is held out for validation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """The optimiser and its schedule."""
+
+    kind: OptimizerKind = "sgd"
+    """sgd (momentum, coupled weight decay) or adam (decoupled)."""
+    learning_rate: float = 0.1
+    """Peak learning rate."""
+    schedule: ScheduleKind = "cosine"
+    """cosine, step or constant."""
+    milestones: tuple[float, ...] = ()
+    """Epochs after which the step schedule multiplies the rate by --optimizer.factor."""
+    factor: float = 0.1
+    """What the step schedule multiplies by."""
+    warmup_epochs: float = 0.0
+    """Length of the linear warm-up."""
+    momentum: float = 0.9
+    """Momentum of sgd."""
+    nesterov: bool = True
+    """Nesterov's form of momentum."""
+    weight_decay: float = 5e-4
+    """Weight decay."""
+    decayed: DecayedKind = "kernels"
+    """What decays: kernels (not biases, scales or prior parameters), or all."""
+    clip_norm: float | None = None
+    """Largest global norm of the gradient."""
+    average_decay: float | None = None
+    """Decay of the moving average of the weights that is evaluated; None evaluates the weights."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One experiment."""
+
+    data: DataConfig = DataConfig()
+    model: str = "cnn"
+    """A name of jaxaug.create_model, with its options: "wrn_28_10(dropout=0.3)"."""
+    augment: tuple[str, ...] = ()
+    """Functions of jaxaug.augment in order, with their options: "crop(padding=4)" flip_left_right. The value "mean"
+    stands for the mean colour of the training images: "cutout(size=8, fill='mean')"."""
+    mix: str | None = None
+    """A function of jaxaug.mix, with its options: "ricap(beta=0.3)"; None mixes nothing."""
+    strategy: str = "always"
+    """A strategy of jaxaug.sampling, with its options: always, never."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+    epochs: int = 200
+    """Length of the run."""
+    batch_size: int = 128
+    """Examples in a step."""
+    label_smoothing: float = 0.0
+    """Label smoothing of the training loss."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of the network's arithmetic; parameters, statistics and logits stay float32."""
+    engine: Engine = "auto"
+    """How an epoch runs: scan, loop, or auto."""
+    eval_every: int = 1
+    """Epochs between evaluations; the last epoch is always evaluated."""
+    checkpoint_every: int = 1
+    """Epochs between checkpoints; the last epoch always has one."""
+    keep: int = 2
+    """How many of the last checkpoints are kept, beside the best by validation accuracy."""
+    seed: int = 0
+    """Everything random follows from it."""
+
+
+def as_json(config: Config) -> dict[str, Any]:
+    """Returns the config as data that JSON can hold."""
+    data = dataclasses.asdict(config)
+    data["data"]["data_dir"] = None if config.data.data_dir is None else str(config.data.data_dir)
+    data["augment"] = list(config.augment)
+    data["optimizer"]["milestones"] = list(config.optimizer.milestones)
+    return data
+
+
+def from_json(data: dict[str, Any]) -> Config:
+    """Returns the config of `as_json`; an unknown or missing entry raises `ValueError`."""
+    try:
+        nested = dict(data)
+        inner = dict(nested.pop("data"))
+        optimizer = dict(nested.pop("optimizer"))
+        data_dir = inner.pop("data_dir")
+        milestones, augment = tuple(optimizer.pop("milestones")), tuple(nested.pop("augment"))
+        return Config(
+            data=DataConfig(data_dir=None if data_dir is None else pathlib.Path(data_dir), **inner),
+            optimizer=OptimizerConfig(milestones=milestones, **optimizer),
+            augment=augment,
+            **nested,
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"this is no config of this version ({error}).") from None

@@ -1,0 +1,49 @@
+"""What a run shows on the terminal."""
+
+import sys
+from typing import Any
+
+from jaxaug.training.fit import Progress, Record
+
+
+class Terminal:
+    """A progress bar per epoch and a line when it ends; with `quiet`, or into a file, the lines alone."""
+
+    def __init__(self, *, quiet: bool):
+        self._bars = not quiet and sys.stderr.isatty()
+        self._bar: Any = None
+
+    def progress(self, progress: Progress) -> None:
+        """Moves the bar of the running epoch."""
+        if not self._bars:
+            return
+        if self._bar is None:
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=progress.steps, desc=f"epoch {progress.epoch}/{progress.epochs}", unit="step", leave=False
+            )
+        self._bar.update(progress.step - self._bar.n)
+        elapsed = self._bar.format_dict["elapsed"]
+        rate = f"{progress.examples / elapsed:,.0f}" if elapsed > 0 else "?"
+        m = progress.metrics
+        self._bar.set_postfix_str(f"loss {m['loss']:.3f}, accuracy {m['accuracy']:.3f}, {rate} examples/s")
+
+    def epoch(self, record: Record, epochs: int) -> None:
+        """Ends the bar, and prints the epoch's line."""
+        self.clear()
+        test = ""
+        if record["test_accuracy"] is not None:
+            test = f"  test loss {record['test_loss']:.3f} accuracy {record['test_accuracy']:.4f}"
+        print(
+            f"epoch {record['epoch']:{len(str(epochs))}}/{epochs}"
+            f"  train loss {record['train_loss']:.3f} accuracy {record['train_accuracy']:.3f}{test}"
+            f"  {record['examples_per_second']:,.0f} examples/s  {record['seconds']:.1f} s",
+            flush=True,
+        )
+
+    def clear(self) -> None:
+        """Takes the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -1,0 +1,131 @@
+"""What a dataset is: checked arrays of inputs and labels, one pair for each split."""
+
+import functools
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Split(NamedTuple):
+    """Inputs and labels in the same order."""
+
+    images: np.ndarray  # uint8 [N, H, W, C], or float32 [N, D] feature vectors
+    labels: np.ndarray  # int32 [N], in [0, num_classes)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """A classification dataset in memory, checked when it is made.
+
+    Args:
+      name: the name it was loaded by.
+      train: the split to train on; images uint8 `[N, H, W, C]`, or standardised feature vectors float32 `[N, D]`;
+        labels int32 `[N]`.
+      test: the split to test on, of the same dtype and example shape.
+      class_names: one name for each class; class k is label k.
+      validation: a third split, or None.
+    Raises:
+      TypeError: the dtype of images or labels is another one.
+      ValueError: a split is empty, counts or shapes disagree, a label is out of range, a feature is NaN or infinite.
+    Example:
+      >>> images, labels = np.zeros((4, 2, 2, 1), np.uint8), np.array([0, 1, 1, 0], np.int32)
+      >>> images[2:] = 255
+      >>> dataset = Dataset("squares", Split(images, labels), Split(images, labels), ("dark", "light"))
+      >>> dataset
+      Dataset('squares': 2 classes of (2, 2, 1), 4 train, 4 test)
+      >>> dataset.mean, dataset.std
+      (array([0.5], dtype=float32), array([0.5], dtype=float32))
+    """
+
+    name: str
+    train: Split
+    test: Split
+    class_names: tuple[str, ...]
+    validation: Split | None = None
+
+    def __post_init__(self):
+        if not self.class_names:
+            raise ValueError(f"dataset {self.name}: it has no class names, at least one is expected.")
+        for split, (images, labels) in self.splits.items():
+            _check_split(f"dataset {self.name}, split {split}", images, labels, self.num_classes)
+            if images.shape[1:] != self.shape or images.dtype != self.train.images.dtype:
+                raise ValueError(
+                    f"dataset {self.name}: examples are {images.dtype}{images.shape[1:]} in split {split} but "
+                    f"{self.train.images.dtype}{self.shape} in split train; they have to agree."
+                )
+
+    def __repr__(self):
+        sizes = ", ".join(f"{len(labels)} {split}" for split, (_, labels) in self.splits.items())
+        return f"Dataset({self.name!r}: {self.num_classes} classes of {self.shape}, {sizes})"
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits there are, by name."""
+        pairs = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in pairs.items() if split is not None}
+
+    @property
+    def num_classes(self) -> int:
+        """K, the number of class names."""
+        return len(self.class_names)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one example, `(H, W, C)` or `(D,)`."""
+        return self.train.images.shape[1:]
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean of each channel over the training images scaled to [0, 1], float32 `[C]`; zeros for feature vectors."""
+        return self._moments[0]
+
+    @property
+    def std(self) -> np.ndarray:
+        """Standard deviation in the same way, at least 1e-6; ones for feature vectors, standardised already."""
+        return self._moments[1]
+
+    @functools.cached_property
+    def _moments(self) -> tuple[np.ndarray, np.ndarray]:
+        images = self.train.images
+        if images.dtype != np.uint8:
+            return np.zeros(self.shape, np.float32), np.ones(self.shape, np.float32)
+        # A histogram of the 256 values gives exact moments without a floating-point copy of the images.
+        histogram = np.zeros((images.shape[-1], 256), np.int64)
+        step = max(1, 2**20 // (images.shape[1] * images.shape[2]))
+        for start in range(0, len(images), step):
+            for channel, counts in enumerate(histogram):
+                counts += np.bincount(images[start : start + step, ..., channel].ravel(), minlength=256)
+        weight = histogram / histogram.sum(axis=1, keepdims=True)
+        value = np.arange(256) / 255
+        mean = weight @ value
+        variance = np.sum(weight * (value - mean[:, None]) ** 2, axis=1)
+        return mean.astype(np.float32), np.maximum(np.sqrt(variance), 1e-6).astype(np.float32)
+
+
+def _check_split(where: str, images: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
+    """Raises unless images and labels are of the dtypes, ranks, counts and ranges that `Split` states."""
+    if images.dtype not in (np.uint8, np.float32) or labels.dtype != np.int32:
+        raise TypeError(
+            f"{where}: images are uint8, or float32 feature vectors, and labels int32; "
+            f"got {images.dtype} images and {labels.dtype} labels."
+        )
+    if images.ndim != (4 if images.dtype == np.uint8 else 2) or labels.ndim != 1 or 0 in images.shape[1:]:
+        raise ValueError(
+            f"{where}: expected uint8 images [N, H, W, C] or float32 features [N, D], and labels [N]; "
+            f"got {images.dtype}{list(images.shape)} and labels {list(labels.shape)}."
+        )
+    if len(images) == 0 or len(images) != len(labels):
+        raise ValueError(
+            f"{where}: expected as many images as labels, at least one; got {len(images)} and {len(labels)}."
+        )
+    outside = (labels < 0) | (labels >= num_classes)
+    if outside.any():
+        index = int(np.argmax(outside))
+        raise ValueError(
+            f"{where}: label {labels[index]} of example {index} is out of range, [0, {num_classes}) is expected."
+        )
+    if images.dtype == np.float32:
+        bad = ~np.isfinite(images).all(axis=1)
+        if bad.any():
+            raise ValueError(f"{where}: example {int(np.argmax(bad))} holds a NaN or infinite feature.")

@@ -1,0 +1,76 @@
+"""Encoded image files to uint8 arrays, many at a time."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+def decoded(source: Path | bytes, *, where: str, channels: int, size: tuple[int, int] | None) -> np.ndarray:
+    """Returns uint8 `[H, W, channels]`, resized to `size = (H, W)` unless that is None.
+
+    Resizing is bilinear with antialiasing. Greyscale, palette and CMYK are converted, an alpha channel is dropped.
+
+    Raises:
+      ValueError: the image cannot be read, is truncated, has more than 8 bits per channel, or has so many pixels that
+        Pillow takes it for a decompression bomb; the sentence starts with `where`.
+    """
+    from PIL import Image
+
+    def pixels(image: "Image.Image") -> np.ndarray:
+        image = converted(image, MODES[channels])
+        if size is not None and image.size != size[::-1]:
+            image = image.resize(size[::-1], Image.Resampling.BILINEAR)
+        return np.asarray(image).reshape(image.height, image.width, channels)
+
+    return _from_open_image(source, where, pixels)
+
+
+def image_size(source: Path, *, where: str) -> tuple[int, int]:
+    """Returns (H, W) as the file's header states them."""
+    return _from_open_image(source, where, lambda image: (image.height, image.width))
+
+
+def converted(image: "Image.Image", mode: str) -> "Image.Image":
+    """Returns the image in `mode`."""
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(f"it is of Pillow's mode {image.mode}, 8 bits per channel are expected")
+    if image.mode == "P" and "transparency" in image.info:
+        # Straight to RGB, Pillow warns about the transparency that is dropped.
+        image = image.convert("RGBA")
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _from_open_image(source: Path | bytes, where: str, value: Callable[["Image.Image"], Any]) -> Any:
+    from PIL import Image
+
+    try:
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file, Image.open(file) as image:
+            # Pillow only warns above its limit, and raises above twice the limit.
+            if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+                raise ValueError(f"its {image.width} x {image.height} pixels look like a decompression bomb")
+            return value(image)
+    except Exception as error:  # Broken files raise what they will: OSError, SyntaxError, struct.error, zlib.error.
+        raise ValueError(f"{where}: the image cannot be read: {error}.") from error
+
+
+def in_chunks(work: Callable[[range], None], total: int, *, what: str, size: int = 256) -> None:
+    """Calls `work` on consecutive ranges that make up `range(total)`, in threads, with a progress bar on a terminal.
+
+    The first error, in the order of the ranges, ends it.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from tqdm import tqdm
+
+    chunks = [range(start, min(start + size, total)) for start in range(0, total, size)]
+    with ThreadPoolExecutor() as pool, tqdm(total=total, desc=what, unit="image", disable=None, leave=False) as bar:
+        for chunk, _ in zip(chunks, pool.map(work, chunks), strict=True):
+            bar.update(len(chunk))

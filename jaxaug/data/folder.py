@@ -1,0 +1,95 @@
+"""Datasets that are folders of image files, one folder for each class."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from jaxaug.data.dataset import Dataset, Split
+from jaxaug.data.decoding import decoded, image_size, in_chunks
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+HELD_OUT = ("test", "val", "validation")
+
+
+def folder_dataset(path: str, *, size: tuple[int, int] | None) -> Dataset:
+    """Returns the images below `path` as RGB, all of one size.
+
+    Training images are `train/<class>/*`; test images are in the first folder there is of `test`, `val` and
+    `validation`, and where there is a second one that is the validation split. Files are .jpg, .jpeg and .png in
+    either case; hidden files and folders, and files of other suffixes, are passed over. Classes are the folders of
+    `train`, sorted by name; the order of the examples is that of class, then file name.
+
+    Args:
+      path: the folder; `~` is expanded.
+      size: (H, W) to resize to; None: the size most common among the training images.
+    """
+    root = Path(path).expanduser()
+    if not (root / "train").is_dir():
+        raise FileNotFoundError(
+            f"folder:{path} takes a folder that holds train/<class>/; there is no {root / 'train'}."
+        )
+    held_out = [root / name for name in HELD_OUT if (root / name).is_dir()]
+    if not held_out:
+        raise FileNotFoundError(f"folder:{path} takes a folder that holds test, val or validation; {root} holds none.")
+    classes = class_folders(root / "train")
+    for folder in held_out:
+        foreign = sorted(set(class_folders(folder)) - set(classes))
+        if foreign:
+            raise ValueError(f"{folder} holds the class {foreign[0]!r}, which is not among the classes of train.")
+
+    files = [class_files(folder, classes) for folder in (root / "train", *held_out[:2])]
+    size = size or most_common_size([file for file, _ in files[0]])
+    train, test, *validation = (decoded_split(pairs, size) for pairs in files)
+    return Dataset(f"folder:{path}", train, test, tuple(classes), *validation)
+
+
+def visible(folder: Path) -> list[Path]:
+    """Returns what lies in `folder` and is not hidden, sorted by name."""
+    return sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=lambda p: p.name)
+
+
+def class_folders(folder: Path) -> list[str]:
+    """Returns the names of the class folders in `folder`, sorted."""
+    names = [p.name for p in visible(folder) if p.is_dir()]
+    if not names:
+        raise ValueError(f"{folder} holds no class folders, at least one is expected.")
+    return names
+
+
+def class_files(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
+    """Returns every image file below `folder` with its label."""
+    pairs = []
+    for label, name in enumerate(classes):
+        if not (folder / name).is_dir():
+            continue  # A held-out split may lack a class.
+        files = [p for p in visible(folder / name) if p.suffix.lower() in SUFFIXES and not p.is_dir()]
+        if not files:
+            raise ValueError(f"the class folder {folder / name} holds no {', '.join(SUFFIXES)} file.")
+        pairs += [(file, label) for file in files]
+    return pairs
+
+
+def most_common_size(files: list[Path]) -> tuple[int, int]:
+    """Returns the (H, W) that most files have; of equally common ones, the one that comes first."""
+    sizes: list[tuple[int, int]] = [(0, 0)] * len(files)
+
+    def work(chunk: range) -> None:
+        for i in chunk:
+            sizes[i] = image_size(files[i], where=str(files[i]))
+
+    in_chunks(work, len(files), what="sizes")
+    return Counter(sizes).most_common(1)[0][0]
+
+
+def decoded_split(pairs: list[tuple[Path, int]], size: tuple[int, int]) -> Split:
+    """Returns images and labels of the files, in their order."""
+    images = np.empty((len(pairs), *size, 3), np.uint8)
+
+    def work(chunk: range) -> None:
+        for i in chunk:
+            file = pairs[i][0]
+            images[i] = decoded(file, where=str(file), channels=3, size=size)
+
+    in_chunks(work, len(pairs), what=pairs[0][0].parent.parent.name)
+    return Split(images, np.array([label for _, label in pairs], np.int32))

@@ -1,0 +1,65 @@
+"""A dataset by its name."""
+
+import os
+
+from jaxaug.checks import check_size
+from jaxaug.data.bundled import BUNDLED, bundled_dataset
+from jaxaug.data.dataset import Dataset
+from jaxaug.data.folder import folder_dataset
+from jaxaug.data.synthetic import synthetic_dataset
+from jaxaug.data.tfds_source import tfds_dataset
+
+
+def load(
+    name: str, *, data_dir: str | os.PathLike[str] | None = None, image_size: int | tuple[int, int] | None = None
+) -> Dataset:
+    """Returns a dataset, whole in memory.
+
+    | name | dataset |
+    |---|---|
+    | `digits` | scikit-learn's digits, uint8 `[N, 8, 8, 1]`; a fixed stratified split, 80 % train and 20 % test |
+    | `breast_cancer`, `wine`, `iris` | feature vectors, float32 `[N, D]`, standardised, under the same kind of split |
+    | `folder:PATH` | .jpg, .jpeg and .png files `PATH/{train,test}/<class>/*`, as RGB; `val`, `validation` for `test` |
+    | `synthetic:HxWxC[,classes=K][,n=N]` | noise around a mean of the class; N train (1024), N // 4 test; K is 10 |
+    | any other | TFDS's `name[/config][:version]`, prepared as array_record, as uint8; TensorFlow is not needed |
+
+    Args:
+      name: one of the above.
+      data_dir: where TFDS prepared its datasets, `~` is expanded; None: TFDS's default. Other names do not read it.
+      image_size: height and width in pixels, or one number for both, that images of files and of TFDS are resized to
+        (bilinear, antialiased). None: a folder's most common size among the training images; TFDS's images as they
+        are, which then have to be of one size.
+    Returns:
+      The dataset; the same name, data and size give the same arrays in the same order.
+    Raises:
+      FileNotFoundError: a folder is missing, or a TFDS dataset is not prepared (the sentence says how).
+      ValueError: an unknown name (the sentence has the nearest known one), a malformed spec, an empty or unknown class
+        folder, an image that cannot be read, mixed sizes in TFDS's images without `image_size`.
+    Example:
+      >>> load("digits")
+      Dataset('digits': 10 classes of (8, 8, 1), 1438 train, 359 test)
+      >>> load("synthetic:32x32x3,classes=10,n=64").train.images.shape
+      (64, 32, 32, 3)
+    """
+    kind, _, rest = name.partition(":")
+    size = None if image_size is None else checked_size(image_size)
+    if size is not None and (name in BUNDLED or kind == "synthetic"):
+        raise ValueError(f"load takes image_size for folder:PATH and TFDS datasets only; {name} has a size of its own.")
+    if name in BUNDLED:
+        return bundled_dataset(name)
+    if kind == "synthetic":
+        return synthetic_dataset(rest)
+    if kind == "folder":
+        return folder_dataset(rest, size=size)
+    directory = None if data_dir is None else os.fspath(data_dir)
+    return tfds_dataset(name, data_dir=directory, size=size, known=[*BUNDLED, "folder:PATH", "synthetic:HxWxC"])
+
+
+def checked_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
+    """Returns (height, width), both at least 1."""
+    pair = tuple(image_size) if isinstance(image_size, tuple | list) else (image_size, image_size)
+    if len(pair) != 2:
+        raise ValueError(f"load takes image_size as one number or (height, width); got {image_size!r}.")
+    for number in pair:
+        check_size("load", "image_size", number, 1)
+    return int(pair[0]), int(pair[1])

@@ -1,0 +1,3 @@
+"""What did it change: attention maps and pictures."""
+
+__all__: list[str] = []

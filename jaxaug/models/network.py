@@ -1,0 +1,92 @@
+"""What every network is: a trunk that makes features, and a head that makes logits of them."""
+
+from typing import ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxaug.checks import check_floating, check_images, described
+from jaxaug.models.parts import Factory
+
+
+class Trunk(nn.Module):
+    """Images -> features. A family of networks is one such module."""
+
+    sites: ClassVar[frozenset[str]] = frozenset()
+    """Which of "regularizer", "pool" and "conv" have a place here."""
+
+    @property
+    def total_stride(self) -> int | None:
+        """Pixels of the image per pixel of the features; None if inputs are taken as vectors."""
+        raise NotImplementedError
+
+    def __call__(self, images: Array, *, train: bool) -> Array:
+        """Returns the features, `[B, h, w, C]` (`[B, D]` where `total_stride` is None)."""
+        raise NotImplementedError
+
+
+class Network(nn.Module):
+    """A trunk and a head: `module(x) == module.head(module.features(x))`.
+
+    Every method takes `train`: True normalises by the batch's own statistics, updates the running ones (apply with
+    `mutable=["batch_stats"]`) and draws noise where a layer has some (apply with `rngs={"dropout": key}`).
+    """
+
+    title: str
+    num_classes: int
+    trunk: Trunk
+    make_head: Factory | None = None
+
+    def setup(self) -> None:
+        """Makes the classifier; the trunk is made by the caller."""
+        self.classifier = self.make_head(self.num_classes) if self.make_head else nn.Dense(self.num_classes)
+
+    def __call__(self, images: Array, *, train: bool = False) -> Float[Array, "b k"]:
+        """Returns the logits of a batch.
+
+        Args:
+          images: `[B, H, W, C]`, floating point; also `[B, D]` for a network of feature vectors.
+          train: whether this is training.
+
+        Returns:
+          `[B, num_classes]`, float32.
+
+        Raises:
+          ValueError: wrong rank, an empty axis, or an image smaller than the total stride.
+          TypeError: not floating point.
+        """
+        return self.head(self.features(images, train=train), train=train)
+
+    def features(self, images: Array, *, train: bool = False) -> Float[Array, "b *spatial c"]:
+        """Returns what the head pools: `[B, h, w, C]` after the last normalisation and ReLU (`[B, D]` for an MLP)."""
+        stride = self.trunk.total_stride
+        if stride is None:
+            check_floating(self.title, images, rank=None, what="inputs", axes="[B, ...]")
+            if images.ndim < 2:
+                raise ValueError(f"{self.title} takes a batch of inputs [B, ...]; got {described(images)}.")
+        else:
+            check_images(self.title, images)
+            if min(images.shape[1:3]) < stride:
+                raise ValueError(
+                    f"{self.title} takes images of at least {stride} x {stride} pixels, its total stride; "
+                    f"got {described(images)}."
+                )
+        return self.trunk(images, train=train)
+
+    def head(self, features: Array, *, train: bool = False) -> Float[Array, "b k"]:
+        """Returns the logits of features: global average pooling, then the classifier, both in float32."""
+        vectors = self.trunk.total_stride is None
+        check_floating(
+            f"the head of {self.title}",
+            features,
+            rank=2 if vectors else 4,
+            what="features",
+            axes="[B, D]" if vectors else "[B, h, w, C]",
+        )
+        pooled = features.astype(jnp.float32)
+        if not vectors:
+            pooled = pooled.mean(axis=(1, 2))
+        if self.make_head is None:
+            return self.classifier(pooled)
+        return self.classifier(pooled, deterministic=not train).astype(jnp.float32)

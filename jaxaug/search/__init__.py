@@ -1,0 +1,3 @@
+"""Which augmentation, and how much: affinity, diversity and the search."""
+
+__all__: list[str] = []

@@ -1,0 +1,21 @@
+"""State, step and loop of a run, and its checkpoints."""
+
+from jaxaug.training.checkpoint import Checkpoints
+from jaxaug.training.fit import Hooks, NonFiniteError, Progress, fit
+from jaxaug.training.optimizer import make_optimizer, make_schedule
+from jaxaug.training.state import TrainState, init_state
+from jaxaug.training.step import make_eval_step, make_train_step
+
+__all__ = [
+    "Checkpoints",
+    "Hooks",
+    "NonFiniteError",
+    "Progress",
+    "TrainState",
+    "fit",
+    "init_state",
+    "make_eval_step",
+    "make_optimizer",
+    "make_schedule",
+    "make_train_step",
+]

@@ -1,0 +1,155 @@
+"""Checkpoints of a run, written by orbax in the background."""
+
+import pathlib
+import warnings
+from types import TracebackType
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
+
+from jaxaug.checks import check_size
+from jaxaug.training.engine import Sums
+from jaxaug.training.state import TrainState
+
+
+class Checkpoints:
+    """The checkpoints in one directory: the last ones, and the best by validation accuracy.
+
+    A checkpoint appears under its step's number only when it is complete, so a run that is killed while it writes
+    leaves the one before.
+
+    Args:
+      directory: where they are kept; made if it is not there.
+      keep: how many of the last checkpoints are kept, at least 1.
+      config: what the run is, as JSON-able data; kept in every checkpoint, and compared when one is restored.
+
+    Example:
+      >>> import tempfile
+      >>> with Checkpoints(tempfile.mkdtemp()) as checkpoints:
+      ...     checkpoints.steps()
+      []
+    """
+
+    def __init__(self, directory: str | pathlib.Path, *, keep: int = 2, config: dict[str, Any] | None = None):
+        check_size("Checkpoints", "keep", keep, 1)
+        self.directory = pathlib.Path(directory).resolve()
+        self._config = config or {}
+        kept = [
+            checkpoint_managers.LatestN(keep),
+            checkpoint_managers.BestN(
+                get_metric_fn=lambda metrics: metrics["validation_accuracy"],
+                n=1,
+                keep_checkpoints_without_metrics=False,
+            ),
+        ]
+        self._manager = ocp.CheckpointManager(
+            self.directory,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=checkpoint_managers.AnyPreservationPolicy(kept), cleanup_tmp_directories=True
+            ),
+        )
+
+    def steps(self) -> list[int]:
+        """Returns the steps of the complete checkpoints, ascending."""
+        return sorted(self._manager.all_steps())
+
+    def save(self, state: TrainState, sums: Sums, *, validation_accuracy: float | None = None) -> None:
+        """Begins to write the state, and the sums of its epoch so far; returns before they are on disk."""
+        step = int(jax.device_get(state.step))
+        if step in self._manager.all_steps():
+            return
+        # Copied: the next training step reuses the state's buffers while orbax still reads them.
+        tree = jax.tree.map(jnp.copy, _plain(state))
+        about = {"config": self._config, "sums": {name: value.item() for name, value in jax.device_get(sums).items()}}
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(state=ocp.args.StandardSave(tree), about=ocp.args.JsonSave(about)),
+            metrics=None if validation_accuracy is None else {"validation_accuracy": validation_accuracy},
+        )
+
+    def restore(self, state: TrainState) -> tuple[TrainState, Sums]:
+        """The state and sums of the newest checkpoint that can be read.
+
+        Args:
+          state: a state of the same run, whose structure, shapes and dtypes are expected.
+
+        Returns:
+          State and sums as they were saved. A checkpoint that cannot be read is named in a warning and set aside
+          under another name, and the one before it is taken.
+
+        Raises:
+          FileNotFoundError: there is no checkpoint that can be read.
+          ValueError: the checkpoint is of another config; the sentence names what differs.
+        """
+        expected = jax.tree.map(ocp.utils.to_shape_dtype_struct, _plain(state))
+        for step in reversed(self.steps()):
+            try:
+                about = self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
+                same = _flat(about["config"]) == _flat(self._config)
+                wanted = ocp.args.Composite(state=ocp.args.StandardRestore(expected))
+                restored = self._manager.restore(step, args=wanted).state if same else None
+            except Exception as error:  # whatever a damaged file makes of its reader
+                self._set_aside(step, error)
+                continue
+            if restored is None:
+                raise ValueError(
+                    f"the checkpoint of step {step} in {self.directory} is of another config: "
+                    f"{differences(about['config'], self._config)}."
+                )
+            # JSON keeps a float32 exactly, and tells counts from sums.
+            sums = {n: jnp.asarray(v, jnp.int32 if isinstance(v, int) else jnp.float32) for n, v in about["sums"].items()}
+            return restored.replace(key=jax.random.wrap_key_data(restored.key)), sums
+        raise FileNotFoundError(f"there is no checkpoint that can be read in {self.directory}.")
+
+    def _set_aside(self, step: int, error: Exception) -> None:
+        """Renames a damaged checkpoint, so that its step can be written again and nothing is deleted."""
+        aside = self.directory.parent / f"{self.directory.name}-unreadable-{step}"
+        (self.directory / str(step)).rename(aside)
+        self._manager.reload()
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        warnings.warn(
+            f"the checkpoint of step {step} cannot be read ({reason}); it was moved to {aside}, and the one before "
+            "it is used.",
+            stacklevel=3,
+        )
+
+    def wait(self) -> None:
+        """Waits until what was saved is on disk."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits, and ends the background writers."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def differences(given: Any, expected: Any) -> str:
+    """Returns the entries in which two nested dicts differ, as `optimizer.learning_rate is 0.2, not 0.1`."""
+    left, right = _flat(given), _flat(expected)
+    names = sorted(name for name in left.keys() | right.keys() if left.get(name) != right.get(name))
+    return ", ".join(f"{name} is {left.get(name)!r}, not {right.get(name)!r}" for name in names)
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix: list(tree) if isinstance(tree, tuple) else tree}
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= _flat(value, f"{prefix}.{name}" if prefix else str(name))
+    return flat
+
+
+def _plain(state: TrainState) -> TrainState:
+    """Returns the state with its key as plain numbers, since orbax writes arrays."""
+    return state.replace(key=jax.random.key_data(state.key))

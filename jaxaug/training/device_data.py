@@ -1,0 +1,43 @@
+"""A split that lives on the device, and the batches cut from it inside the compiled step."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxaug.data import Split
+from jaxaug.training.step import Batch
+
+# fold_in's number for the order of the examples; steps count from 0 and never come here.
+_ORDER = 2**31 - 1
+
+
+class DeviceSplit(NamedTuple):
+    """The arrays of a split, images as they are stored: uint8, or float32 feature vectors."""
+
+    images: jax.Array  # [N, ...]
+    labels: jax.Array  # int32 [N]
+
+    @property
+    def size(self) -> int:
+        """The number of examples."""
+        return self.labels.shape[0]
+
+
+def device_split(split: Split) -> DeviceSplit:
+    """Returns the split, copied to the device."""
+    return DeviceSplit(jax.device_put(split.images), jax.device_put(split.labels))
+
+
+def gathered_batch(data: DeviceSplit, index: jax.Array, num_classes: int) -> Batch:
+    """Returns the batch of the examples in `index`: images in [0, 1] (or feature vectors) and one-hot labels."""
+    images = data.images[index]
+    if images.dtype == jnp.uint8:
+        images = images.astype(jnp.float32) / 255.0
+    return {"image": images, "label": jax.nn.one_hot(data.labels[index], num_classes), "index": index}
+
+
+def epoch_order(key: jax.Array, epoch: jax.Array, size: int) -> jax.Array:
+    """Returns the order of the examples in an epoch, int32 `[size]`, a function of the run's key and the epoch."""
+    shuffle_key = jax.random.fold_in(jax.random.fold_in(key, _ORDER), epoch)
+    return jax.random.permutation(shuffle_key, size).astype(jnp.int32)

@@ -1,0 +1,186 @@
+"""How an epoch is run: `lax.scan` over the step, or a Python loop over the same compiled step.
+
+XLA's CPU backend runs the backward pass of a convolution about 20 times slower inside a loop body (jax issue 12868),
+so there "auto" takes the Python loop for networks with convolutions, and the scan everywhere else.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+
+from jaxaug.checks import check_choice
+from jaxaug.training.device_data import DeviceSplit, epoch_order, gathered_batch
+from jaxaug.training.state import TrainState
+from jaxaug.training.step import EvalStep, TrainStep
+
+Engine = Literal["auto", "scan", "loop"]
+Sums = dict[str, jax.Array]
+Program = Callable[[TrainState, Sums, DeviceSplit, jax.Array], tuple[TrainState, Sums, jax.Array]]
+
+# A scan should keep a device busy for about a second: long enough to hide the dispatch, short enough for a progress
+# bar. The length follows from the program alone, never from a clock, so that a resumed run takes the same programs.
+_FLOPS_PER_CHUNK = {"cpu": 1e11}
+_FLOPS_PER_CHUNK_ON_ACCELERATOR = 1e13
+_MOST_STEPS_PER_CHUNK = 64
+
+
+def chosen_engine(engine: Engine, holds_convolution: bool) -> Literal["scan", "loop"]:
+    """Returns "scan" or "loop", deciding "auto" from the backend and the program."""
+    check_choice("fit", "engine", engine, get_args(Engine))
+    if engine != "auto":
+        return engine
+    return "loop" if holds_convolution and jax.default_backend() == "cpu" else "scan"
+
+
+def holds_convolution(function: Callable[..., Any], *args: Any) -> bool:
+    """Returns whether the function's jaxpr, inner ones included, has a convolution."""
+    return "conv_general_dilated" in str(jax.make_jaxpr(function)(*args))
+
+
+class EpochRunner:
+    """The compiled programs that take a state through an epoch of one split.
+
+    An epoch has ceil(N / B) steps; the last one takes the N mod B examples that are left, as a program of its own.
+    """
+
+    def __init__(
+        self, train_step: TrainStep, data: DeviceSplit, *, batch_size: int, num_classes: int, engine: Engine = "auto"
+    ):
+        if batch_size > data.size:
+            raise ValueError(f"fit takes a batch size of at most the {data.size} training examples; got {batch_size}.")
+        self.data = data
+        self.full_steps, self.rest = divmod(data.size, batch_size)
+        self.steps_per_epoch = self.full_steps + bool(self.rest)
+        self.batch_size = batch_size
+
+        def advanced(state: TrainState, sums: Sums, data: DeviceSplit, index: jax.Array) -> tuple[TrainState, Sums]:
+            step = state.step
+            state, metrics = train_step(state, gathered_batch(data, index, num_classes))
+            return state, _added(sums, metrics, step, index.shape[0])
+
+        def one_step(state: TrainState, sums: Sums, data: DeviceSplit, order: jax.Array) -> tuple[TrainState, Sums]:
+            start = (state.step % self.steps_per_epoch) * batch_size
+            return advanced(state, sums, data, jax.lax.dynamic_slice(order, (start,), (batch_size,)))
+
+        def last_step(state: TrainState, sums: Sums, data: DeviceSplit, order: jax.Array) -> tuple[TrainState, Sums]:
+            return advanced(state, sums, data, order[self.full_steps * batch_size :])
+
+        def epoch_start(state: TrainState) -> tuple[jax.Array, jax.Array]:
+            epoch = state.step // self.steps_per_epoch
+            return epoch_order(state.key, epoch, data.size), state.step % self.steps_per_epoch
+
+        self._train_step = train_step
+        self._num_classes = num_classes
+        self._one_step = one_step
+        self._engine: Engine = engine
+        self._chunks: dict[int, Program] = {}
+        self._last = _program(last_step)
+        self.epoch_start = jax.jit(epoch_start)
+        self.chunk_length = 0
+
+    def zero_sums(self, state: TrainState) -> Sums:
+        """Returns the sums of an epoch that has not begun."""
+        batch = jax.eval_shape(lambda d: gathered_batch(d, jnp.zeros(self.batch_size, jnp.int32), self._num_classes),
+                               self.data)
+        _, metrics = jax.eval_shape(self._train_step, state, batch)
+        zeros = {name: jnp.zeros((), jnp.float32) for name in metrics if name != "finite"}
+        return {**zeros, "examples": jnp.zeros((), jnp.int32), "bad_step": jnp.full((), -1, jnp.int32)}
+
+    def prepare(self, state: TrainState, sums: Sums) -> None:
+        """Chooses the engine and the length of its chunks."""
+        order = jax.eval_shape(self.epoch_start, state)[0]
+        if chosen_engine(self._engine, holds_convolution(self._one_step, state, sums, self.data, order)) == "loop":
+            self.chunk_length = 1
+            return
+        cost = jax.jit(self._one_step).lower(state, sums, self.data, order).cost_analysis() or {}
+        budget = _FLOPS_PER_CHUNK.get(jax.default_backend(), _FLOPS_PER_CHUNK_ON_ACCELERATOR)
+        steps = int(budget / max(float(cost.get("flops", 0.0)), budget / _MOST_STEPS_PER_CHUNK))
+        chunks = math.ceil(self.full_steps / max(steps, 1))
+        self.chunk_length = math.ceil(self.full_steps / chunks)
+
+    def programs(self, position: int) -> Iterator[tuple[int, Program]]:
+        """Yields (steps, program) from a position in the epoch to its end."""
+        while position < self.full_steps:
+            length = min(self.chunk_length, self.full_steps - position)
+            yield length, self._chunk(length)
+            position += length
+        if self.rest:
+            yield 1, self._last
+
+    def _chunk(self, length: int) -> Program:
+        if length not in self._chunks:
+
+            def chunk(state: TrainState, sums: Sums, data: DeviceSplit, order: jax.Array) -> tuple[TrainState, Sums]:
+                def body(carry: tuple[TrainState, Sums], _: None) -> tuple[tuple[TrainState, Sums], None]:
+                    return self._one_step(*carry, data, order), None
+
+                return jax.lax.scan(body, (state, sums), length=length)[0]
+
+            self._chunks[length] = _program(self._one_step if self.chunk_length == 1 else chunk)
+        return self._chunks[length]
+
+
+def _program(steps: Callable[..., tuple[TrainState, Sums]]) -> Program:
+    """Returns the compiled steps, with a third result that is ready when they are done and belongs to nobody.
+
+    State and sums are given away to the next program, so neither can be waited for.
+    """
+
+    def program(
+        state: TrainState, sums: Sums, data: DeviceSplit, order: jax.Array
+    ) -> tuple[TrainState, Sums, jax.Array]:
+        state, sums = steps(state, sums, data, order)
+        return state, sums, sums["examples"]
+
+    return jax.jit(program, donate_argnums=(0, 1))
+
+
+def _added(sums: Sums, metrics: dict[str, jax.Array], step: jax.Array, examples: int) -> Sums:
+    """Returns the sums with one batch's means added, weighted by its examples, and the first bad step noted."""
+    added = {
+        name: sums[name] + jnp.asarray(value, jnp.float32) * examples
+        for name, value in metrics.items()
+        if name != "finite"
+    }
+    first_bad = (sums["bad_step"] < 0) & ~metrics["finite"]
+    return {
+        **added,
+        "examples": sums["examples"] + examples,
+        "bad_step": jnp.where(first_bad, step, sums["bad_step"]),
+    }
+
+
+class Evaluator:
+    """The compiled programs that average an evaluation step over every example of one split, exactly once each."""
+
+    def __init__(self, eval_step: EvalStep, data: DeviceSplit, *, batch_size: int, num_classes: int):
+        self.data = data
+        self.batches = math.ceil(data.size / batch_size)
+        # Batches of one size, so that one program serves all: the surplus of the last is masked out.
+        size = math.ceil(data.size / self.batches)
+
+        def one_batch(sums: Sums, state: TrainState, data: DeviceSplit) -> Sums:
+            position = sums["batch"] * size + jnp.arange(size, dtype=jnp.int32)
+            batch = gathered_batch(data, jnp.minimum(position, data.size - 1), num_classes)
+            counted = position < data.size
+            metrics = eval_step(state, batch)
+            added = {name: sums[name] + jnp.sum(jnp.where(counted, value, 0.0)) for name, value in metrics.items()}
+            return {**added, "batch": sums["batch"] + 1}
+
+        def zero_sums() -> Sums:
+            names = ("loss", "accuracy", "top5")
+            return {**{name: jnp.zeros((), jnp.float32) for name in names}, "batch": jnp.zeros((), jnp.int32)}
+
+        self._one_batch = jax.jit(one_batch, donate_argnums=(0,))
+        self._zero_sums = jax.jit(zero_sums)
+
+    def means(self, state: TrainState) -> dict[str, float]:
+        """Returns loss, accuracy and top5 over the split."""
+        sums = self._zero_sums()
+        for _ in range(self.batches):
+            sums = self._one_batch(sums, state, self.data)
+        host = jax.device_get(sums)
+        return {name: float(host[name]) / self.data.size for name in ("loss", "accuracy", "top5")}

@@ -1,0 +1,88 @@
+"""Everything that a run is, as one pytree."""
+
+from typing import Any
+
+import flax
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxaug.checks import check_key
+from jaxaug.sampling import Strategy
+
+
+@flax.struct.dataclass
+class TrainState:
+    """What a training step takes and returns; the same state always takes the same step."""
+
+    step: jax.Array  # int32 scalar: steps taken
+    params: Any
+    batch_stats: Any  # {} where the network keeps none
+    opt_state: optax.OptState
+    strategy_state: Any
+    average: Any  # moving average of {"params", "batch_stats"}, or None
+    key: jax.Array  # base key; step t uses fold_in(key, t)
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """What the network is applied with in training."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+    @property
+    def inference_variables(self) -> dict[str, Any]:
+        """What the network is applied with in inference: the moving average where there is one."""
+        return self.variables if self.average is None else self.average
+
+
+def init_state(
+    key: jax.Array,
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    strategy: Strategy,
+    *,
+    shape: tuple[int, ...],
+    num_examples: int,
+    average: bool = False,
+) -> TrainState:
+    """The state of a run that has taken no step.
+
+    Args:
+      key: PRNG key; the parameters and the run's base key are drawn from it.
+      model: Linen module with the `train=` argument of `create_model`'s networks.
+      optimizer: optax transformation.
+      strategy: decides whom to augment.
+      shape: shape of one example, `(H, W, C)` or `(D,)`.
+      num_examples: size of the training split, for strategies that remember every example.
+      average: keep an exponential moving average of parameters and batch statistics.
+
+    Returns:
+      A `TrainState` at step 0.
+
+    Raises:
+      TypeError: `key` is no typed key.
+      ValueError: the model cannot take examples of this shape.
+
+    Example:
+      >>> import jax, optax
+      >>> from jaxaug import create_model, never
+      >>> state = init_state(
+      ...     jax.random.key(0), create_model("mlp", 3), optax.sgd(0.1), never(), shape=(4,), num_examples=120)
+      >>> int(state.step)
+      0
+    """
+    check_key("init_state", key)
+    params_key, run_key = jax.random.split(key)
+    # Compiled: op by op, the initialisation of a deep network takes longer than its first step.
+    init = jax.jit(lambda k: model.init(k, jnp.zeros((1, *shape), jnp.float32), train=False))
+    variables = init(params_key)
+    params, batch_stats = variables["params"], variables.get("batch_stats", {})
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        batch_stats=batch_stats,
+        opt_state=optimizer.init(params),
+        strategy_state=strategy.init(num_examples),
+        average=jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats}) if average else None,
+        key=run_key,
+    )
