@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxaug.checks import described
+
 
 class Split(NamedTuple):
     """Inputs and labels in the same order."""
@@ -25,9 +27,11 @@ class Dataset:
       test: the split to test on, of the same dtype and example shape.
       class_names: one name for each class; class k is label k.
       validation: a third split, or None.
+
     Raises:
       TypeError: the dtype of images or labels is another one.
       ValueError: a split is empty, counts or shapes disagree, a label is out of range, a feature is NaN or infinite.
+
     Example:
       >>> images, labels = np.zeros((4, 2, 2, 1), np.uint8), np.array([0, 1, 1, 0], np.int32)
       >>> images[2:] = 255
@@ -105,15 +109,16 @@ class Dataset:
 
 def _check_split(where: str, images: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
     """Raises unless images and labels are of the dtypes, ranks, counts and ranges that `Split` states."""
-    if images.dtype not in (np.uint8, np.float32) or labels.dtype != np.int32:
+    arrays = isinstance(images, np.ndarray) and isinstance(labels, np.ndarray)
+    if not (arrays and images.dtype in (np.uint8, np.float32) and labels.dtype == np.int32):
         raise TypeError(
-            f"{where}: images are uint8, or float32 feature vectors, and labels int32; "
-            f"got {images.dtype} images and {labels.dtype} labels."
+            f"{where}: expected NumPy arrays, uint8 images or float32 feature vectors and int32 labels; "
+            f"got {described(images)} and labels {described(labels)}."
         )
     if images.ndim != (4 if images.dtype == np.uint8 else 2) or labels.ndim != 1 or 0 in images.shape[1:]:
         raise ValueError(
             f"{where}: expected uint8 images [N, H, W, C] or float32 features [N, D], and labels [N]; "
-            f"got {images.dtype}{list(images.shape)} and labels {list(labels.shape)}."
+            f"got {described(images)} and labels {described(labels)}."
         )
     if len(images) == 0 or len(images) != len(labels):
         raise ValueError(

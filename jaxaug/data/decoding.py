@@ -26,8 +26,8 @@ def decoded(source: Path | bytes, *, where: str, channels: int, size: tuple[int,
 
     def pixels(image: "Image.Image") -> np.ndarray:
         image = converted(image, MODES[channels])
-        if size is not None and image.size != size[::-1]:
-            image = image.resize(size[::-1], Image.Resampling.BILINEAR)
+        if size is not None and image.size != (size[1], size[0]):
+            image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
         return np.asarray(image).reshape(image.height, image.width, channels)
 
     return _from_open_image(source, where, pixels)

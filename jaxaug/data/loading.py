@@ -29,12 +29,15 @@ def load(
       image_size: height and width in pixels, or one number for both, that images of files and of TFDS are resized to
         (bilinear, antialiased). None: a folder's most common size among the training images; TFDS's images as they
         are, which then have to be of one size.
+
     Returns:
       The dataset; the same name, data and size give the same arrays in the same order.
+
     Raises:
       FileNotFoundError: a folder is missing, or a TFDS dataset is not prepared (the sentence says how).
       ValueError: an unknown name (the sentence has the nearest known one), a malformed spec, an empty or unknown class
         folder, an image that cannot be read, mixed sizes in TFDS's images without `image_size`.
+
     Example:
       >>> load("digits")
       Dataset('digits': 10 classes of (8, 8, 1), 1438 train, 359 test)

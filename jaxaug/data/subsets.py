@@ -46,10 +46,13 @@ def with_validation(dataset: Dataset, fraction_or_count: float | int, *, seed: i
       dataset: a dataset without a validation split.
       fraction_or_count: a float in (0, 1), the fraction of the training examples, or an int, their number m.
       seed: fixes which examples move; a smaller validation split of a balanced dataset lies inside a larger one.
+
     Returns:
       The dataset with `validation` of m examples and `train` of N - m, both in their former order.
+
     Raises:
       ValueError: there is a validation split already, or either split would be empty.
+
     Example:
       >>> from jaxaug.data import load
       >>> with_validation(load("digits"), 0.1)
@@ -83,10 +86,13 @@ def subset(dataset: Dataset, num_examples: int, *, seed: int = 0) -> Dataset:
       dataset: any dataset; its test and validation splits stay as they are.
       num_examples: how many training examples to keep, at least 1 and at most all.
       seed: fixes which; with one seed a smaller subset lies inside a larger one.
+
     Returns:
       The dataset with `num_examples` training examples in their former order.
+
     Raises:
       ValueError: `num_examples` is below 1 or above the number there are.
+
     Example:
       >>> from jaxaug.data import load
       >>> np.bincount(subset(load("digits"), 105).train.labels)
@@ -116,14 +122,18 @@ def long_tailed(dataset: Dataset, imbalance: float, *, seed: int = 0) -> Dataset
       dataset: any dataset; its test and validation splits stay as they are.
       imbalance: n_max / n_min, at least 1; 1 keeps every example.
       seed: fixes which examples are kept; with one seed a longer tail lies inside a shorter one.
+
     Returns:
       The dataset with the training examples kept, in their former order.
+
     Raises:
       ValueError: `imbalance` is below 1 or not finite.
+
     Example:
       >>> from jaxaug.data import load
       >>> np.bincount(long_tailed(load("digits"), 10.0).train.labels)
       array([142, 113,  87,  67,  52,  40,  31,  24,  18,  14])
+
     References:
       Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", NeurIPS 2019, section 4.
     """

@@ -66,9 +66,10 @@ def prepared_builder(name: str, data_dir: str | None, known: Iterable[str]) -> A
     except (ValueError, AssertionError, ImportError) as error:  # TFDS asserts that a version exists.
         # Community datasets would be looked up over the network.
         registered = tfds.list_builders(with_community_datasets=False)
-        if re.split("[/:]", name)[0] in registered:
-            raise ValueError(f"TFDS cannot open {name!r}: {str(error).splitlines()[0]}") from error
-        unknown(name, [*known, *registered], "dataset")
+        base = re.split("[/:]", name)[0]
+        if base in registered:
+            raise ValueError(f"TFDS cannot open dataset {name}: {str(error).splitlines()[0]}") from error
+        unknown(base, [*known, *registered], "dataset")
     if not builder.is_prepared():
         raise FileNotFoundError(
             f"dataset {name} is not prepared, {builder.data_path} does not exist; "

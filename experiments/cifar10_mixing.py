@@ -1,0 +1,127 @@
+"""Standard augmentation, cutout, mixup and RICAP side by side: `python -m experiments.cifar10_mixing --data-dir DIR`.
+
+Every arm trains the config `cifar10-small` with the same seeds, so also the same images, initial weights and order.
+A finished run is one line in results/cifar10_mixing.jsonl; the table is made from that file alone. What was
+interrupted goes on where it stopped.
+"""
+
+import dataclasses
+import json
+import pathlib
+import statistics
+import sys
+from typing import Any
+
+import tyro
+
+from experiments import train
+from experiments.run_directory import RunDirectory, replace_text
+
+STANDARD = ["crop(padding=4)", "flip_left_right"]
+ARMS = {
+    "standard": ["--augment", *STANDARD],
+    "cutout": ["--augment", *STANDARD, "cutout(size=16, fill='mean')"],
+    "mixup": ["--augment", *STANDARD, "--mix", "mixup(alpha=1.0)"],
+    "ricap": ["--augment", *STANDARD, "--mix", "ricap(beta=0.3)"],
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """Where the data is, and how much to run."""
+
+    data_dir: pathlib.Path
+    """Where the TFDS dataset cifar10 lies."""
+    config: str = "cifar10-small"
+    """The config that every arm changes."""
+    seeds: int = 3
+    """Seeds per arm."""
+    runs: pathlib.Path = pathlib.Path("runs/cifar10_mixing")
+    """Where the runs are kept."""
+    results: pathlib.Path = pathlib.Path("results/cifar10_mixing.jsonl")
+    """One line per finished run; the table is written beside it, as .md."""
+
+
+def options(command: Command, arm: str, seed: int) -> list[str]:
+    """Returns the arguments of `experiments.train` for one run, without what depends on the machine."""
+    return [command.config, *ARMS[arm], "--seed", str(seed)]
+
+
+def finished_run(command: Command, arm: str, seed: int) -> dict[str, Any] | None:
+    """Runs one arm with one seed, and returns its line of results (None if it was stopped)."""
+    directory = RunDirectory(command.runs / f"{arm}-{seed}")
+    begun = (directory.path / "config.json").exists()
+    place = ["--resume", str(directory.path)] if begun else ["--run-dir", str(directory.path)]
+    arguments = [*place, "--quiet"] if begun else [*options(command, arm, seed), *place, "--quiet"]
+    arguments += [] if begun else ["--data.data-dir", str(command.data_dir)]
+    print(f"{arm}, seed {seed}", flush=True)
+    if train.main(arguments) != 0:
+        return None
+    summary = json.loads(directory.summary.read_text())
+    environment = json.loads((directory.path / "environment.json").read_text())
+    records = directory.records()
+    return {
+        "arm": arm,
+        "seed": seed,
+        "command": ["python", "-m", "experiments.train", *options(command, arm, seed), "--data.data-dir", "DIR"],
+        "test_accuracy": summary["last_test_accuracy"],
+        "train_loss": records[-1]["train_loss"],
+        "epochs": summary["epochs"],
+        # The first epoch compiles.
+        "examples_per_second": statistics.median(r["examples_per_second"] for r in records[1:] or records),
+        "seconds": summary["seconds"],
+        "params_sha256": summary["params_sha256"],
+        **{name: environment[name] for name in ("versions", "python", "devices", "cpus", "git_revision")},
+    }
+
+
+def table(lines: list[dict[str, Any]]) -> str:
+    """Returns the Markdown table of the arms: error, mean and deviation over seeds, and speed."""
+    rows = ["| arm | test error, % | difference to standard, same seeds | train loss | examples/s | seeds | epochs |",
+            "|---|---|---|---|---|---|---|"]
+    errors = {arm: {r["seed"]: 100 * (1 - r["test_accuracy"]) for r in lines if r["arm"] == arm} for arm in ARMS}
+    for arm in ARMS:
+        runs = [r for r in lines if r["arm"] == arm]
+        if not runs:
+            continue
+        paired = [errors[arm][seed] - errors["standard"][seed] for seed in errors[arm] if seed in errors["standard"]]
+        rows.append(
+            f"| {arm} | {spread(list(errors[arm].values()))} | {'-' if arm == 'standard' else spread(paired, '+')} "
+            f"| {statistics.mean(r['train_loss'] for r in runs):.3f} "
+            f"| {statistics.median(r['examples_per_second'] for r in runs):,.0f} "
+            f"| {len(runs)} | {runs[0]['epochs']} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def spread(values: list[float], sign: str = "") -> str:
+    """Returns mean ± sample standard deviation."""
+    if len(values) < 2:
+        return " ".join(f"{value:{sign}.2f}" for value in values)
+    return f"{statistics.mean(values):{sign}.2f} ± {statistics.stdev(values):.2f}"
+
+
+def lines_of(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Returns the lines of a JSONL file, none if it is not there."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def main() -> int:
+    """Runs what is not yet in the results, seed by seed, so that an interrupted table is still a comparison."""
+    command = tyro.cli(Command, description=__doc__)
+    for seed in range(command.seeds):
+        for arm in ARMS:
+            lines = lines_of(command.results)
+            if any(line["arm"] == arm and line["seed"] == seed for line in lines):
+                continue
+            line = finished_run(command, arm, seed)
+            if line is None:
+                return 1
+            command.results.parent.mkdir(parents=True, exist_ok=True)
+            replace_text(command.results, "".join(json.dumps(each) + "\n" for each in [*lines, line]))
+            print(table(lines_of(command.results)), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
