@@ -16,6 +16,7 @@ from experiments.calls import named_function, parsed_call
 from experiments.config import Config
 from jaxaug import augment, compose, data, mix, sampling
 from jaxaug.training import TrainState, init_state, make_eval_step, make_optimizer, make_schedule, make_train_step
+from jaxaug.training.engine import check_batch_size
 from jaxaug.training.step import EvalStep, TrainStep
 
 
@@ -113,9 +114,10 @@ def normalization(dataset: data.Dataset) -> Callable[[jax.Array], jax.Array]:
 
 
 def built(config: Config) -> Experiment:
-    """Returns the experiment, its state at step 0."""
+    """Returns the experiment, its state at step 0, once its step has been traced: what does not fit fails here."""
     dataset = built_dataset(config)
     num_examples = len(dataset.train.labels)
+    check_batch_size(config.batch_size, num_examples)
     model = built_model(config, dataset.num_classes)
     strategy = built_strategy(config, built_augmentation(config, dataset))
     optimizer = built_optimizer(config, num_examples)
@@ -138,4 +140,10 @@ def built(config: Config) -> Experiment:
         label_smoothing=config.label_smoothing,
         average_decay=average_decay,
     )
+    batch = {
+        "image": jax.ShapeDtypeStruct((config.batch_size, *dataset.shape), jnp.float32),
+        "label": jax.ShapeDtypeStruct((config.batch_size, dataset.num_classes), jnp.float32),
+        "index": jax.ShapeDtypeStruct((config.batch_size,), jnp.int32),
+    }
+    jax.eval_shape(train_step, state, batch)
     return Experiment(dataset, model, state, train_step, make_eval_step(model, normalize=normalize))

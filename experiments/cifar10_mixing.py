@@ -77,8 +77,10 @@ def finished_run(command: Command, arm: str, seed: int) -> dict[str, Any] | None
 
 def table(lines: list[dict[str, Any]]) -> str:
     """Returns the Markdown table of the arms: error, mean and deviation over seeds, and speed."""
-    rows = ["| arm | test error, % | difference to standard, same seeds | train loss | examples/s | seeds | epochs |",
-            "|---|---|---|---|---|---|---|"]
+    rows = [
+        "| arm | test error, % | difference to standard, same seeds | train loss | examples/s | seeds | epochs |",
+        "|---|---|---|---|---|---|---|",
+    ]
     errors = {arm: {r["seed"]: 100 * (1 - r["test_accuracy"]) for r in lines if r["arm"] == arm} for arm in ARMS}
     for arm in ARMS:
         runs = [r for r in lines if r["arm"] == arm]

@@ -50,7 +50,7 @@ def parsed(arguments: Sequence[str]) -> tuple[str, Command]:
         default=Command(config),
         args=list(options),
     )
-    if named and name != stored_name or command.config != config and command.resume is not None:
+    if (named and name != stored_name) or (command.config != config and command.resume is not None):
         changed = f"the config is {name!r}, not {stored_name!r}" if named and name != stored_name else ""
         changed = changed or differences(as_json(command.config), as_json(config))
         raise ValueError(f"--resume continues the run in {command.resume} as it was begun, but {changed}.")
@@ -142,7 +142,9 @@ def run(name: str, command: Command) -> int:
     """Trains, and returns the exit status."""
     config = command.config
     if command.resume is not None and command.run_dir not in (None, command.resume):
-        raise ValueError(f"--resume {command.resume} goes on in that directory; --run-dir {command.run_dir} is another.")
+        raise ValueError(
+            f"--resume {command.resume} goes on in that directory; --run-dir {command.run_dir} is another."
+        )
     if command.resume is not None and RunDirectory(command.resume).summary.exists():
         print(f"The run in {command.resume} has ended; its result is in {RunDirectory(command.resume).summary}.")
         return 0
@@ -150,9 +152,7 @@ def run(name: str, command: Command) -> int:
     if command.resume is None:
         run_directory.check_unused(path)
     experiment = built(config)  # before the directory is made: a config that cannot be built leaves nothing behind
-    directory = (
-        run_directory.new_run(path, name, config) if command.resume is None else RunDirectory(command.resume)
-    )
+    directory = run_directory.new_run(path, name, config) if command.resume is None else RunDirectory(command.resume)
     terminal = Terminal(quiet=command.quiet)
 
     with (
@@ -186,11 +186,15 @@ def run(name: str, command: Command) -> int:
             terminal.clear()
             checkpoints.wait()
             good = f"the last good checkpoint is of step {checkpoints.steps()[-1]}" if checkpoints.steps() else ""
-            print(f"error: {error} The run stopped; {good or 'there is no checkpoint yet'}, in {directory.path}.",
-                  file=sys.stderr)
+            print(
+                f"error: {error} The run stopped; {good or 'there is no checkpoint yet'}, in {directory.path}.",
+                file=sys.stderr,
+            )
             return 1
         if interrupts.signal is not None and len(directory.records()) < config.epochs:
-            print(f"Stopped at step {int(state.step)}. To go on:\n  python -m experiments.train --resume {directory.path}")
+            print(
+                f"Stopped at step {int(state.step)}. To go on:\n  python -m experiments.train --resume {directory.path}"
+            )
             return 128 + interrupts.signal
     draw_curves(directory.records(), directory.path / "curves.png")
     summary = directory.write_summary(state.params)

@@ -31,7 +31,10 @@ COMBINATORS = [
     Operation("chain", lambda key, images: chain(noisy, augment.flip_left_right)(key, images)),
     Operation("sometimes", lambda key, images, *, prob=0.3: sometimes(flip, prob)(key, images)),
     Operation("sometimes_noisy", lambda key, images, *, prob=0.3: sometimes(noisy, prob)(key, images)),
-    Operation("one_of", lambda key, images, *, weights=(0.2, 0.8): one_of(flip, noisy, weights=jnp.array(weights))(key, images)),
+    Operation(
+        "one_of",
+        lambda key, images, *, weights=(0.2, 0.8): one_of(flip, noisy, weights=jnp.array(weights))(key, images),
+    ),
 ]
 
 

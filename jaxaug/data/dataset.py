@@ -2,7 +2,7 @@
 
 import functools
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -107,7 +107,7 @@ class Dataset:
         return mean.astype(np.float32), np.maximum(np.sqrt(variance), 1e-6).astype(np.float32)
 
 
-def _check_split(where: str, images: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
+def _check_split(where: str, images: Any, labels: Any, num_classes: int) -> None:
     """Raises unless images and labels are of the dtypes, ranks, counts and ranges that `Split` states."""
     arrays = isinstance(images, np.ndarray) and isinstance(labels, np.ndarray)
     if not (arrays and images.dtype in (np.uint8, np.float32) and labels.dtype == np.int32):

@@ -24,6 +24,8 @@ def folder_dataset(path: str, *, size: tuple[int, int] | None) -> Dataset:
       path: the folder; `~` is expanded.
       size: (H, W) to resize to; None: the size most common among the training images.
     """
+    if not path:
+        raise ValueError("folder: takes a path, as in folder:~/images; got none.")
     root = Path(path).expanduser()
     if not (root / "train").is_dir():
         raise FileNotFoundError(

@@ -55,7 +55,7 @@ def load(
     if kind == "folder":
         return folder_dataset(rest, size=size)
     directory = None if data_dir is None else os.fspath(data_dir)
-    return tfds_dataset(name, data_dir=directory, size=size, known=[*BUNDLED, "folder:PATH", "synthetic:HxWxC"])
+    return tfds_dataset(name, data_dir=directory, size=size, known=[*BUNDLED, "folder:", "synthetic:"])
 
 
 def checked_size(image_size: int | tuple[int, int]) -> tuple[int, int]:

@@ -96,7 +96,7 @@ def subset(dataset: Dataset, num_examples: int, *, seed: int = 0) -> Dataset:
     Example:
       >>> from jaxaug.data import load
       >>> np.bincount(subset(load("digits"), 105).train.labels)
-      array([11, 10, 11, 11, 10, 11, 10, 11, 10, 10])
+      array([11, 10, 11, 10, 11, 10, 10, 11, 10, 11])
     """
     check_size("subset", "num_examples", num_examples, 1)
     labels = dataset.train.labels
@@ -112,7 +112,7 @@ def subset(dataset: Dataset, num_examples: int, *, seed: int = 0) -> Dataset:
     return dataclasses.replace(dataset, train=part(dataset.train, mask))
 
 
-def long_tailed(dataset: Dataset, imbalance: float, *, seed: int = 0) -> Dataset:
+def long_tailed(dataset: Dataset, imbalance: float | int, *, seed: int = 0) -> Dataset:
     """Returns the dataset with a training split whose class counts fall exponentially.
 
     Class k of K keeps n_k = floor(n_max imbalance^(-k / (K - 1))) examples, at least 1 and at most those there are,

@@ -51,9 +51,10 @@ def tfds_dataset(name: str, *, data_dir: str | None, size: tuple[int, int] | Non
     return Dataset(name, train, test, tuple(builder.info.features[label_key].names), *validation)
 
 
-def preparation(name: str, data_dir: Any) -> str:
+def preparation(name: str, data_dir: str | None) -> str:
     """Returns the command that prepares a dataset so that it can be read here."""
-    return f"tfds.builder({name!r}, data_dir={str(data_dir)!r}, file_format='array_record').download_and_prepare()"
+    where = "" if data_dir is None else f"data_dir={data_dir!r}, "
+    return f"tfds.builder({name!r}, {where}file_format='array_record').download_and_prepare()"
 
 
 def prepared_builder(name: str, data_dir: str | None, known: Iterable[str]) -> Any:
@@ -67,13 +68,13 @@ def prepared_builder(name: str, data_dir: str | None, known: Iterable[str]) -> A
         # Community datasets would be looked up over the network.
         registered = tfds.list_builders(with_community_datasets=False)
         base = re.split("[/:]", name)[0]
-        if base in registered:
+        if base in registered or isinstance(error, ImportError):
             raise ValueError(f"TFDS cannot open dataset {name}: {str(error).splitlines()[0]}") from error
         unknown(base, [*known, *registered], "dataset")
     if not builder.is_prepared():
         raise FileNotFoundError(
             f"dataset {name} is not prepared, {builder.data_path} does not exist; "
-            f"prepare it once with {preparation(name, directory or builder.data_path.parents[1])}."
+            f"prepare it once with {preparation(name, directory)}, which for many datasets needs TensorFlow."
         )
     return builder
 

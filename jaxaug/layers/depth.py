@@ -28,7 +28,7 @@ def linear_decay(num_blocks: int, *, final: float | Array = 0.5) -> Float[Array,
 
     References:
       Huang et al., "Deep networks with stochastic depth", ECCV 2016, equation 4.
-      Yamada et al., "ShakeDrop regularization for deep residual learning", IEEE Access 7, 2019, section 3.
+      Yamada et al., "ShakeDrop regularization for deep residual learning", IEEE Access 7, 2019.
     """
     check_size("linear_decay", "num_blocks", num_blocks, 1)
     check_prob("linear_decay", final, "final")

@@ -87,6 +87,5 @@ class Network(nn.Module):
         pooled = features.astype(jnp.float32)
         if not vectors:
             pooled = pooled.mean(axis=(1, 2))
-        if self.make_head is None:
-            return self.classifier(pooled)
-        return self.classifier(pooled, deterministic=not train).astype(jnp.float32)
+        mode = {} if self.make_head is None else {"deterministic": not train}
+        return self.classifier(pooled, **mode).astype(jnp.float32)

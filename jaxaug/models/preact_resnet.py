@@ -54,8 +54,8 @@ class PreActTrunk(Trunk):
 def preact_resnet(parts: Parts, *, blocks: tuple[int, int, int, int]) -> PreActTrunk:
     """Returns the trunk of PreActResNet for small images (32 x 32): stages of 64 to 512 channels, total stride 8.
 
-    Widely used code leaves out the last BN and ReLU; they are here, as in the paper (appendix, "the first and the
-    last residual unit"). Eighteen layers and 10 classes make 11,172,170 parameters.
+    Widely used code leaves out the BN and ReLU after the last block; they are here, as in the paper. Eighteen layers
+    and 10 classes make 11,172,170 parameters.
 
     References:
       He et al., "Identity mappings in deep residual networks", ECCV 2016.

@@ -87,6 +87,10 @@ def create_model(
       77850
       >>> model.apply(variables, jnp.zeros((2, 8, 8, 3)), method="features").shape
       (2, 2, 2, 64)
+
+    References:
+      He et al., "Identity mappings in deep residual networks", ECCV 2016 (preact_resnet).
+      Zagoruyko and Komodakis, "Wide residual networks", BMVC 2016 (wrn).
     """
     family, numbers = _family(name)
     check_size("create_model", "num_classes", num_classes, 2)
@@ -96,9 +100,9 @@ def create_model(
     for part, factory in (*factories.items(), ("head", head)):
         if factory is not None and (isinstance(factory, nn.Module) or not callable(factory)):
             raise TypeError(f"create_model takes a factory of modules for {part}; got {type(factory).__name__}.")
-    for option in options.keys() - family.options:
-        accepted = f"takes the option {', '.join(family.options)}" if family.options else "takes no option"
-        raise TypeError(f"{name} {accepted}; got {option!r}.")
+    for option in options:
+        if option not in family.options:
+            raise TypeError(f"options of {name}: {', '.join(family.options) or 'none'}; got {option!r}.")
     trunk = family.build(Parts(**factories, dtype=jnp.dtype(dtype)), **numbers, **options)
     for part, factory in factories.items():
         if factory is not None and part not in trunk.sites:

@@ -100,7 +100,9 @@ class Checkpoints:
                     f"{differences(about['config'], self._config)}."
                 )
             # JSON keeps a float32 exactly, and tells counts from sums.
-            sums = {n: jnp.asarray(v, jnp.int32 if isinstance(v, int) else jnp.float32) for n, v in about["sums"].items()}
+            sums = {
+                n: jnp.asarray(v, jnp.int32 if isinstance(v, int) else jnp.float32) for n, v in about["sums"].items()
+            }
             return restored.replace(key=jax.random.wrap_key_data(restored.key)), sums
         raise FileNotFoundError(f"there is no checkpoint that can be read in {self.directory}.")
 

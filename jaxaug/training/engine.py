@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import jax
 import jax.numpy as jnp
 
-from jaxaug.checks import check_choice
+from jaxaug.checks import check_choice, check_size
 from jaxaug.training.device_data import DeviceSplit, epoch_order, gathered_batch
 from jaxaug.training.state import TrainState
 from jaxaug.training.step import EvalStep, TrainStep
@@ -27,17 +27,23 @@ _FLOPS_PER_CHUNK_ON_ACCELERATOR = 1e13
 _MOST_STEPS_PER_CHUNK = 64
 
 
-def chosen_engine(engine: Engine, holds_convolution: bool) -> Literal["scan", "loop"]:
-    """Returns "scan" or "loop", deciding "auto" from the backend and the program."""
-    check_choice("fit", "engine", engine, get_args(Engine))
+def chosen_engine(engine: Engine, jaxpr: Any) -> Literal["scan", "loop"]:
+    """Returns "scan" or "loop", deciding "auto" from the backend and the step's jaxpr."""
     if engine != "auto":
         return engine
-    return "loop" if holds_convolution and jax.default_backend() == "cpu" else "scan"
+    return "loop" if jax.default_backend() == "cpu" and holds_convolution(jaxpr) else "scan"
 
 
-def holds_convolution(function: Callable[..., Any], *args: Any) -> bool:
-    """Returns whether the function's jaxpr, inner ones included, has a convolution."""
-    return "conv_general_dilated" in str(jax.make_jaxpr(function)(*args))
+def holds_convolution(jaxpr: Any) -> bool:
+    """Returns whether a jaxpr, inner ones included, has a convolution."""
+    return "conv_general_dilated" in str(jaxpr)
+
+
+def check_batch_size(batch_size: int, num_examples: int) -> None:
+    """Raises unless a batch can be cut from so many examples."""
+    check_size("fit", "batch_size", batch_size, 1)
+    if batch_size > num_examples:
+        raise ValueError(f"fit takes a batch size of at most the {num_examples} training examples; got {batch_size}.")
 
 
 class EpochRunner:
@@ -47,10 +53,17 @@ class EpochRunner:
     """
 
     def __init__(
-        self, train_step: TrainStep, data: DeviceSplit, *, batch_size: int, num_classes: int, engine: Engine = "auto"
+        self,
+        train_step: TrainStep,
+        state: TrainState,
+        data: DeviceSplit,
+        *,
+        batch_size: int,
+        num_classes: int,
+        engine: Engine = "auto",
     ):
-        if batch_size > data.size:
-            raise ValueError(f"fit takes a batch size of at most the {data.size} training examples; got {batch_size}.")
+        check_choice("fit", "engine", engine, get_args(Engine))
+        check_batch_size(batch_size, data.size)
         self.data = data
         self.full_steps, self.rest = divmod(data.size, batch_size)
         self.steps_per_epoch = self.full_steps + bool(self.rest)
@@ -72,34 +85,31 @@ class EpochRunner:
             epoch = state.step // self.steps_per_epoch
             return epoch_order(state.key, epoch, data.size), state.step % self.steps_per_epoch
 
-        self._train_step = train_step
-        self._num_classes = num_classes
-        self._one_step = one_step
-        self._engine: Engine = engine
-        self._chunks: dict[int, Program] = {}
-        self._last = _program(last_step)
         self.epoch_start = jax.jit(epoch_start)
-        self.chunk_length = 0
+        self._one_step = one_step
+        self._last = _program(last_step)
+        self._chunks: dict[int, Program] = {}
 
-    def zero_sums(self, state: TrainState) -> Sums:
+        batch = jax.eval_shape(lambda d: gathered_batch(d, jnp.zeros(batch_size, jnp.int32), num_classes), data)
+        jaxpr, (_, metrics) = jax.make_jaxpr(train_step, return_shape=True)(state, batch)
+        self._metric_names = tuple(name for name in metrics if name != "finite")
+        self.engine = chosen_engine(engine, jaxpr)
+        self.chunk_length = 1
+        if self.engine == "scan":
+            order = jax.eval_shape(self.epoch_start, state)[0]
+            cost = jax.jit(one_step).lower(state, self.zero_sums(), data, order).cost_analysis() or {}
+            self.chunk_length = self._scanned_steps(float(cost.get("flops", 0.0)))
+
+    def zero_sums(self) -> Sums:
         """Returns the sums of an epoch that has not begun."""
-        batch = jax.eval_shape(lambda d: gathered_batch(d, jnp.zeros(self.batch_size, jnp.int32), self._num_classes),
-                               self.data)
-        _, metrics = jax.eval_shape(self._train_step, state, batch)
-        zeros = {name: jnp.zeros((), jnp.float32) for name in metrics if name != "finite"}
+        zeros = {name: jnp.zeros((), jnp.float32) for name in self._metric_names}
         return {**zeros, "examples": jnp.zeros((), jnp.int32), "bad_step": jnp.full((), -1, jnp.int32)}
 
-    def prepare(self, state: TrainState, sums: Sums) -> None:
-        """Chooses the engine and the length of its chunks."""
-        order = jax.eval_shape(self.epoch_start, state)[0]
-        if chosen_engine(self._engine, holds_convolution(self._one_step, state, sums, self.data, order)) == "loop":
-            self.chunk_length = 1
-            return
-        cost = jax.jit(self._one_step).lower(state, sums, self.data, order).cost_analysis() or {}
+    def _scanned_steps(self, flops: float) -> int:
+        """Returns how many steps of so many operations one scan takes, an even share of the epoch."""
         budget = _FLOPS_PER_CHUNK.get(jax.default_backend(), _FLOPS_PER_CHUNK_ON_ACCELERATOR)
-        steps = int(budget / max(float(cost.get("flops", 0.0)), budget / _MOST_STEPS_PER_CHUNK))
-        chunks = math.ceil(self.full_steps / max(steps, 1))
-        self.chunk_length = math.ceil(self.full_steps / chunks)
+        most = max(1, min(_MOST_STEPS_PER_CHUNK, int(budget / max(flops, 1.0))))
+        return math.ceil(self.full_steps / math.ceil(self.full_steps / most))
 
     def programs(self, position: int) -> Iterator[tuple[int, Program]]:
         """Yields (steps, program) from a position in the epoch to its end."""
@@ -119,15 +129,17 @@ class EpochRunner:
 
                 return jax.lax.scan(body, (state, sums), length=length)[0]
 
-            self._chunks[length] = _program(self._one_step if self.chunk_length == 1 else chunk)
+            self._chunks[length] = _program(self._one_step if self.engine == "loop" else chunk)
         return self._chunks[length]
 
 
 def _program(steps: Callable[..., tuple[TrainState, Sums]]) -> Program:
     """Returns the compiled steps, with a third result that is ready when they are done and belongs to nobody.
 
-    State and sums are given away to the next program, so neither can be waited for.
+    State and sums are given away to the next program, so neither can be waited for. Once a program is compiled, its
+    arguments are all on the device: a transfer that nobody asked for is then a mistake, and raises.
     """
+    compiled = False
 
     def program(
         state: TrainState, sums: Sums, data: DeviceSplit, order: jax.Array
@@ -135,7 +147,18 @@ def _program(steps: Callable[..., tuple[TrainState, Sums]]) -> Program:
         state, sums = steps(state, sums, data, order)
         return state, sums, sums["examples"]
 
-    return jax.jit(program, donate_argnums=(0, 1))
+    jitted = jax.jit(program, donate_argnums=(0, 1))
+
+    def guarded(
+        state: TrainState, sums: Sums, data: DeviceSplit, order: jax.Array
+    ) -> tuple[TrainState, Sums, jax.Array]:
+        nonlocal compiled
+        with jax.transfer_guard("disallow" if compiled else "allow"):
+            result = jitted(state, sums, data, order)
+        compiled = True
+        return result
+
+    return guarded
 
 
 def _added(sums: Sums, metrics: dict[str, jax.Array], step: jax.Array, examples: int) -> Sums:

@@ -109,39 +109,33 @@ def fit(
       >>> records[-1]["test_accuracy"] > 0.9
       True
     """
-    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("eval_batch_size", eval_batch_size),
-                        ("eval_every", eval_every)):
+    for name, value in (("epochs", epochs), ("eval_batch_size", eval_batch_size), ("eval_every", eval_every)):
         check_size("fit", name, value, 1)
     hooks = hooks or Hooks()
     num_classes = dataset.num_classes
     runner = EpochRunner(
-        train_step, device_split(dataset.train), batch_size=batch_size, num_classes=num_classes, engine=engine
+        train_step, state, device_split(dataset.train), batch_size=batch_size, num_classes=num_classes, engine=engine
     )
     evaluators = {
         name: Evaluator(eval_step, device_split(split), batch_size=eval_batch_size, num_classes=num_classes)
         for name, split in (("validation", dataset.validation), ("test", dataset.test))
         if split is not None
     }
-    zeros = runner.zero_sums(state)
-    sums = jax.tree.map(jax.numpy.copy, zeros) if sums is None else sums
-    runner.prepare(state, sums)
+    sums = runner.zero_sums() if sums is None else sums
 
     records: list[Record] = []
     first = int(state.step) // runner.steps_per_epoch
     for epoch in range(first, epochs):
-        # Everything has been compiled and placed after the first epoch: from then on a transfer that nobody asked
-        # for is a mistake, and raises.
-        with jax.transfer_guard("allow" if epoch == first else "disallow"):
-            began = time.perf_counter()
-            examples = int(jax.device_get(sums["examples"]))
-            state, sums, stopped = _trained_epoch(runner, state, sums, epoch, epochs, hooks)
-            if stopped:
-                hooks.on_stop(state, sums)
-                return state, records
-            host = jax.device_get(sums)
-            trained = time.perf_counter() - began
-            evaluated = (epoch + 1) % eval_every == 0 or epoch + 1 == epochs
-            results = {name: e.means(state) if evaluated else None for name, e in evaluators.items()}
+        began = time.perf_counter()
+        examples = int(jax.device_get(sums["examples"]))
+        state, sums, stopped = _trained_epoch(runner, state, sums, epoch, epochs, hooks)
+        if stopped:
+            hooks.on_stop(state, sums)
+            return state, records
+        host = jax.device_get(sums)
+        trained = time.perf_counter() - began
+        evaluated = (epoch + 1) % eval_every == 0 or epoch + 1 == epochs
+        results = {name: e.means(state) if evaluated else None for name, e in evaluators.items()}
         _check_finite(host)
         if any(result and result["loss"] != result["loss"] for result in results.values()):
             raise NonFiniteError((epoch + 1) * runner.steps_per_epoch, "evaluation loss")
@@ -154,7 +148,7 @@ def fit(
         record["examples_per_second"] = (int(host["examples"]) - examples) / trained
         record["seconds"] = time.perf_counter() - began
         records.append(record)
-        sums = jax.tree.map(jax.numpy.copy, zeros)
+        sums = runner.zero_sums()
         hooks.on_epoch(record, state, sums)
     return state, records
 
@@ -189,9 +183,7 @@ def _trained_epoch(
 def _means(host_sums: dict[str, Any]) -> dict[str, float]:
     """Returns the means over the examples summed so far."""
     examples = max(int(host_sums["examples"]), 1)
-    return {
-        name: float(value) / examples for name, value in host_sums.items() if name not in ("examples", "bad_step")
-    }
+    return {name: float(value) / examples for name, value in host_sums.items() if name not in ("examples", "bad_step")}
 
 
 def _check_finite(host_sums: dict[str, Any]) -> None:

@@ -128,9 +128,7 @@ def _averaged(state: TrainState, variables: dict[str, Any], decay: float | None)
     return jax.tree.map(lambda a, v: d * a + (1.0 - d) * v, state.average, variables)
 
 
-def make_eval_step(
-    model: nn.Module, *, normalize: Callable[[jax.Array], jax.Array] = _unchanged
-) -> EvalStep:
+def make_eval_step(model: nn.Module, *, normalize: Callable[[jax.Array], jax.Array] = _unchanged) -> EvalStep:
     """The function `(state, batch) -> metrics` of one inference batch.
 
     Args:

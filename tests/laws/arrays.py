@@ -45,8 +45,8 @@ def one_example_in_half_precision_is_finite(operation: Operation) -> None:
     numbers = jax.tree.map(jnp.float32, operation.numbers)
     result = jax.jit(lambda key, numbers: operation(key, images, **numbers))(KEY, numbers)
     leaves = jax.tree.leaves(result)
-    assert leaves[0].dtype == jnp.bfloat16
-    assert all(bool(jnp.isfinite(leaf).all()) for leaf in leaves)
+    assert leaves[0].dtype == jnp.bfloat16, f"{operation.name} turns bfloat16 into {leaves[0].dtype}"
+    assert all(bool(jnp.isfinite(leaf).all()) for leaf in leaves), f"{operation.name} is not finite in bfloat16"
 
 
 def numbers_are_the_same_however_run(operation: Operation) -> None:

@@ -1,0 +1,73 @@
+"""Draws what RICAP does to a batch, the picture of the README: `python -m experiments.ricap_picture`.
+
+The images are crops of the two photographs that scikit-learn ships, china.jpg and flower.jpg.
+"""
+
+import dataclasses
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from jaxaug import apply_ricap, mix_labels, ricap_plan
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """Where the picture goes, and which draw it shows."""
+
+    out: pathlib.Path = pathlib.Path("docs/images/ricap.png")
+    """PNG file."""
+    seed: int = 3
+    """Seed of the draws."""
+    beta: float = 1.0
+    """Concentration of the boundary; 0.3 in training, larger here so that all four patches are seen."""
+
+
+def photographs(side: int = 160) -> np.ndarray:
+    """Returns six square crops of the two photographs, float32 `[6, side, side, 3]` in [0, 1]."""
+    from PIL import Image
+    from sklearn.datasets import load_sample_image
+
+    boxes = {
+        "china.jpg": [(0, 0, 260), (190, 150, 237), (380, 20, 260)],
+        "flower.jpg": [(0, 60, 300), (210, 90, 300), (360, 160, 260)],
+    }
+    crops = []
+    for name, squares in boxes.items():
+        photograph = Image.fromarray(load_sample_image(name))
+        for left, top, length in squares:
+            box = (left, top, left + length, top + length)
+            crops.append(np.asarray(photograph.crop(box).resize((side, side), Image.Resampling.BICUBIC)))
+    return np.stack(crops).astype(np.float32) / 255
+
+
+def main() -> None:
+    """Draws the inputs over the outputs, each with its label."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    command = tyro.cli(Command, description=__doc__)
+    images = jnp.asarray(photographs())
+    plan = ricap_plan(jax.random.key(command.seed), images.shape, beta=command.beta)
+    patched = np.asarray(apply_ricap(plan, images))
+    labels = np.asarray(mix_labels(plan.source, plan.weight, jnp.eye(len(images))))
+
+    figure = Figure(figsize=(2 * len(images), 4.7), layout="constrained")
+    axes = figure.subplots(2, len(images))
+    for i, (image, out, label) in enumerate(zip(np.asarray(images), patched, labels, strict=True)):
+        axes[0, i].imshow(image)
+        axes[0, i].set_title("ABCDEF"[i])
+        axes[1, i].imshow(out)
+        parts = [f"{share:.2f} {'ABCDEF'[k]}" for k, share in enumerate(label) if share > 0]
+        axes[1, i].set_title(" + ".join(parts[:2]) + ("\n+ " + " + ".join(parts[2:]) if parts[2:] else ""), fontsize=9)
+    for each in axes.ravel():
+        each.set_axis_off()
+    command.out.parent.mkdir(parents=True, exist_ok=True)
+    FigureCanvasAgg(figure).print_png(str(command.out))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Pre-activation networks against a forward pass written in NumPy from the papers, and their dropout."""
+
+from typing import Any
+
+import flax.errors
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxaug.models import create_model
+from jaxaug.models.parts import Parts
+from jaxaug.models.preact_resnet import PreActTrunk
+
+KEY = jax.random.key(0)
+
+
+def random_variables(model: nn.Module, images: jax.Array, seed: int = 0) -> Any:
+    """Returns variables drawn afresh, so that scales, biases and statistics matter too."""
+    rng = np.random.default_rng(seed)
+
+    def drawn(path: Any, leaf: jax.Array) -> jax.Array:
+        kind = path[-1].key
+        if kind == "kernel":
+            values = rng.normal(size=leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:-1]))
+        else:
+            values = rng.uniform(0.5, 2, leaf.shape) if kind in ("scale", "var") else rng.normal(size=leaf.shape) / 3
+        return jnp.asarray(values, jnp.float32)
+
+    return jax.tree_util.tree_map_with_path(drawn, jax.eval_shape(model.init, KEY, images))
+
+
+def applied(model: nn.Module, variables: Any, images: jax.Array, **options: Any) -> Any:
+    return model.apply(variables, images, **options)
+
+
+def correlated(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
+    """Returns the convolution of a network, one output pixel after another."""
+    size = kernel.shape[0]
+    edge = size // 2
+    padded = np.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
+    rows = range(0, padded.shape[1] - size + 1, stride)
+    columns = range(0, padded.shape[2] - size + 1, stride)
+    out = np.empty((x.shape[0], len(rows), len(columns), kernel.shape[-1]))
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            window = padded[:, row : row + size, column : column + size]
+            out[:, i, j] = np.tensordot(window, kernel, axes=3)
+    return out
+
+
+def normalised(x: np.ndarray, params: Any, stats: Any) -> np.ndarray:
+    slope = params["scale"] / np.sqrt(stats["var"] + 1e-5)
+    return np.maximum((x - stats["mean"]) * slope + params["bias"], 0)
+
+
+def reference_features(variables: Any, images: np.ndarray, strides: dict[str, int]) -> np.ndarray:
+    """Returns stem, blocks and last activation, in float64; `strides` maps the blocks, in order, to their strides."""
+    tree = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables)
+    params, stats = tree["params"]["trunk"], tree["batch_stats"]["trunk"]
+    x = correlated(images.astype(np.float64), params["stem"]["kernel"], 1)
+    for name, stride in strides.items():
+        block, running = params[name], stats[name]
+        first = normalised(x, block["bn1"], running["bn1"])
+        second = normalised(correlated(first, block["conv1"]["kernel"], stride), block["bn2"], running["bn2"])
+        residual = correlated(second, block["conv2"]["kernel"], 1)
+        x = residual + (correlated(first, block["shortcut"]["kernel"], stride) if "shortcut" in block else x)
+    return normalised(x, params["final_bn"], stats["final_bn"])
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8, 3), (1, 9, 6, 1)])
+def test_wide_network_is_the_numpy_network(shape: tuple[int, ...]) -> None:
+    strides = {"stage1_block1": 1, "stage1_block2": 1, "stage2_block1": 2, "stage2_block2": 1}
+    strides |= {"stage3_block1": 2, "stage3_block2": 1}
+    model, images = create_model("wrn_16_1", 5), jax.random.normal(jax.random.key(1), shape)
+    variables = random_variables(model, images)
+    features = reference_features(variables, np.asarray(images), strides)
+    np.testing.assert_allclose(applied(model, variables, images, method="features"), features, rtol=1e-3, atol=1e-3)
+    dense = variables["params"]["classifier"]
+    logits = features.mean((1, 2)) @ np.asarray(dense["kernel"]) + np.asarray(dense["bias"])
+    np.testing.assert_allclose(applied(model, variables, images), logits, rtol=1e-3, atol=1e-3)
+
+
+def test_preact_network_of_four_stages_is_the_numpy_network() -> None:
+    class Narrow(nn.Module):
+        @nn.compact
+        def __call__(self, images: jax.Array) -> jax.Array:
+            return PreActTrunk(4, (4, 6, 8, 10), (1, 2, 1, 1), (1, 2, 2, 2), Parts(), name="trunk")(images, train=False)
+
+    strides = {"stage1_block1": 1, "stage2_block1": 2, "stage2_block2": 1, "stage3_block1": 2, "stage4_block1": 2}
+    model, images = Narrow(), jax.random.normal(jax.random.key(1), (2, 16, 11, 3))
+    variables = random_variables(model, images)
+    features = reference_features(variables, np.asarray(images), strides)
+    assert features.shape == (2, 2, 2, 10)
+    np.testing.assert_allclose(applied(model, variables, images), features, rtol=1e-3, atol=1e-3)
+
+
+def test_training_normalises_by_the_batch() -> None:
+    """A batch's own statistics, put in the place of the running ones, make inference what training was."""
+    model, images = create_model("wrn_10_1", 5), jax.random.normal(jax.random.key(1), (6, 8, 8, 3))
+    variables = random_variables(model, images)
+    trained, updated = model.apply(variables, images, train=True, mutable=["batch_stats"])
+    # new = 0.9 old + 0.1 batch
+    batch = jax.tree.map(lambda new, old: 10 * new - 9 * old, updated["batch_stats"], variables["batch_stats"])
+    inferred = applied(model, {**variables, "batch_stats": batch}, images)
+    np.testing.assert_allclose(trained, inferred, rtol=1e-3, atol=1e-3)
+
+
+def dropout_inputs_and_outputs(rate: float) -> tuple[np.ndarray, np.ndarray]:
+    model, images = create_model("wrn_10_1", 3, dropout=rate), jax.random.normal(jax.random.key(1), (8, 16, 16, 3))
+    options: Any = {"capture_intermediates": lambda module, _: module.name in ("bn2", "dropout")}
+    _, state = model.apply(
+        random_variables(model, images),
+        images,
+        train=True,
+        rngs={"dropout": jax.random.key(2)},
+        mutable=["batch_stats", "intermediates"],
+        **options,
+    )
+    captured = state["intermediates"]["trunk"]["stage2_block1"]
+    normal, dropped = (np.asarray(captured[name]["__call__"][0]) for name in ("bn2", "dropout"))
+    return np.maximum(normal, 0), dropped
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.3, 0.7])
+def test_dropout_follows_the_second_activation_at_its_rate(rate: float) -> None:
+    activation, dropped = dropout_inputs_and_outputs(rate)
+    positive = activation > 0
+    kept = positive & (dropped != 0)
+    np.testing.assert_allclose(dropped[kept], activation[kept] / (1 - rate), rtol=1e-4)
+    trials = positive.sum()
+    assert abs(1 - kept.sum() / trials - rate) < 5 * np.sqrt(rate * (1 - rate) / trials)
+    of_example = kept.sum((1, 2, 3)) / positive.sum((1, 2, 3))
+    assert len(np.unique(of_example)) > 1  # examples do not share a mask
+
+
+def test_dropout_is_silent_in_inference() -> None:
+    images = jax.random.normal(jax.random.key(1), (2, 8, 8, 3))
+    plain, dropping = create_model("wrn_10_1", 3), create_model("wrn_10_1", 3, dropout=0.5)
+    variables = random_variables(plain, images)
+    np.testing.assert_array_equal(applied(dropping, variables, images), applied(plain, variables, images))
+
+
+def test_dropout_needs_a_key_in_training() -> None:
+    images = jnp.ones((2, 8, 8, 3))
+    model = create_model("wrn_10_1", 3, dropout=0.5)
+    variables = random_variables(model, images)
+    with pytest.raises(flax.errors.InvalidRngError):
+        model.apply(variables, images, train=True, mutable=["batch_stats"])

@@ -1,0 +1,181 @@
+"""Names, sizes and options of networks, and what is refused."""
+
+import re
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import pytest
+
+from jaxaug.models import create_model
+from jaxaug.models.registry import FAMILIES
+
+KEY = jax.random.key(0)
+IMAGES = jnp.zeros((1, 8, 8, 3))
+EVERY_FAMILY = [family.example or pattern for pattern, family in FAMILIES.items()]
+
+
+def parameters(name: str, num_classes: int = 10, images: jax.Array = IMAGES, **options: Any) -> dict[str, Any]:
+    return jax.eval_shape(create_model(name, num_classes, **options).init, KEY, images)["params"]
+
+
+def count(name: str, num_classes: int = 10, images: jax.Array = IMAGES, **options: Any) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(parameters(name, num_classes, images, **options)))
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("wrn_28_10", 36_479_194),
+        ("wrn_16_8", 10_961_370),
+        ("wrn_40_4", 8_949_210),
+        ("preact_resnet18", 11_171_146 + 2 * 512),  # and the BN after the last block
+    ],
+)
+def test_network_has_the_published_number_of_parameters(name: str, published: int) -> None:
+    assert count(name) == published
+
+
+def test_deeper_preact_resnet_adds_basic_blocks() -> None:
+    def block(channels: int) -> int:
+        return 2 * 9 * channels**2 + 4 * channels
+
+    added = 1 * block(64) + 2 * block(128) + 4 * block(256) + 1 * block(512)
+    assert count("preact_resnet34") == count("preact_resnet18") + added
+
+
+def test_hidden_and_width_set_the_size() -> None:
+    assert count("mlp", images=jnp.zeros((1, 5)), hidden=(7, 3)) == (5 + 1) * 7 + (7 + 1) * 3 + (3 + 1) * 10
+    assert count("mlp", images=jnp.zeros((1, 5)), hidden=()) == (5 + 1) * 10
+    convolutions = 9 * (1 * 6 + 6 * 6 + 6 * 12 + 12 * 12)
+    assert count("cnn", images=jnp.zeros((1, 8, 8, 1)), width=6) == convolutions + 2 * 36 + (12 + 1) * 10
+
+
+def test_classes_add_a_row_of_weights_and_a_bias() -> None:
+    assert count("wrn_10_1", 11) == count("wrn_10_1", 10) + 64 + 1
+
+
+def test_parameters_have_readable_names() -> None:
+    trunk = parameters("wrn_16_1")["trunk"]
+    blocks = [f"stage{stage}_block{block}" for stage in (1, 2, 3) for block in (1, 2)]
+    assert set(trunk) == {"stem", "final_bn", *blocks}
+    assert set(trunk["stage1_block1"]) == {"bn1", "conv1", "bn2", "conv2"}
+    assert set(trunk["stage2_block1"]) == {"bn1", "conv1", "bn2", "conv2", "shortcut"}
+    assert set(trunk["stage2_block2"]) == {"bn1", "conv1", "bn2", "conv2"}
+    assert set(parameters("cnn")["trunk"]) == {f"{layer}{i}" for layer in ("conv", "bn") for i in (1, 2, 3, 4)}
+    assert set(parameters("mlp")["trunk"]) == {"dense1", "dense2"}
+    assert set(parameters("mlp")) == {"trunk", "classifier"}
+
+
+def test_equal_calls_make_equal_modules() -> None:
+    assert create_model("wrn_10_1", 10) == create_model("wrn_10_1", 10)
+    assert hash(create_model("wrn_10_1", 10)) == hash(create_model("wrn_10_1", 10))
+    assert create_model("wrn_10_1", 10) != create_model("wrn_10_1", 10, dtype=jnp.bfloat16)
+    assert create_model("wrn_10_1", 10) != create_model("wrn_10_1", 10, dropout=0.1)
+
+
+@pytest.mark.parametrize("name", EVERY_FAMILY)
+def test_network_is_whole_inside_another_module(name: str) -> None:
+    class Outer(nn.Module):
+        @nn.compact
+        def __call__(self, images: jax.Array) -> jax.Array:
+            return create_model(name, 10)(images)
+
+    inner = parameters(name)
+    assert jax.eval_shape(Outer().init, KEY, IMAGES)["params"] == {"Network_0": inner}
+
+
+def test_question_mark_lists_all_models() -> None:
+    expected = "known models: cnn, mlp, preact_resnet18, preact_resnet34, wrn_<depth>_<width>."
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        create_model("?", 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("wrn28_10", "did you mean 'wrn_28_10'?"),
+        ("preact_resnet_18", "did you mean 'preact_resnet18'?"),
+        ("cn", "did you mean 'cnn'?"),
+        ("wrn_28_10x", "did you mean 'wrn_28_10'?"),
+        ("wrn_28_0", "did you mean 'wrn_28_10'?"),
+        ("zzz", "known: cnn, mlp, preact_resnet18, preact_resnet34, wrn_28_10, wrn_<depth>_<width>."),
+    ],
+)
+def test_unknown_name_gets_a_hint(name: str, hint: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"unknown model {name!r}; {hint}")):
+        create_model(name, 10)
+
+
+@pytest.mark.parametrize("depth", [4, 18, 27])
+def test_depth_off_the_formula_is_refused(depth: int) -> None:
+    with pytest.raises(ValueError, match=rf"takes a depth of 6n \+ 4 .*; got {depth}\."):
+        create_model(f"wrn_{depth}_2", 10)
+
+
+@pytest.mark.parametrize("num_classes", [1, 0, -3])
+def test_fewer_than_two_classes_are_refused(num_classes: int) -> None:
+    with pytest.raises(ValueError, match=f"create_model takes num_classes of at least 2; got {num_classes}"):
+        create_model("cnn", num_classes)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("wrn_16_1", {"droput": 0.3}, "options of wrn_16_1: dropout; got 'droput'."),
+        ("wrn_16_1", {"depth": 22}, "options of wrn_16_1: dropout; got 'depth'."),
+        ("preact_resnet18", {"blocks": (1, 1, 1, 1)}, "options of preact_resnet18: none; got 'blocks'."),
+        ("cnn", {"hidden": (3,)}, "options of cnn: width; got 'hidden'."),
+        ("mlp", {"width": 3}, "options of mlp: hidden; got 'width'."),
+    ],
+)
+def test_unknown_option_names_those_accepted(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(message)):
+        create_model(name, 10, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("wrn_16_1", {"dropout": 1.5}, "takes dropout in [0, 1]; got 1.5."),
+        ("wrn_16_1", {"dropout": -0.1}, "takes dropout in [0, 1]; got -0.1."),
+        ("cnn", {"width": 0}, "cnn takes width of at least 1; got 0."),
+        ("mlp", {"hidden": (5, 0)}, "mlp takes the widths in hidden of at least 1; got 0."),
+    ],
+)
+def test_option_out_of_range_is_refused(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        create_model(name, 10, **options)
+
+
+def unused(*_: Any, **__: Any) -> nn.Module:
+    raise AssertionError("a refused factory was called")
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "message"),
+    [
+        ("cnn", "regularizer", "cnn has no residual branch for a regularizer to act on."),
+        ("mlp", "regularizer", "mlp has no residual branch for a regularizer to act on."),
+        ("mlp", "pool", "mlp has no max pooling for a pool to replace."),
+        ("wrn_16_1", "pool", "wrn_16_1 has no max pooling for a pool to replace."),
+        ("preact_resnet18", "pool", "preact_resnet18 has no max pooling for a pool to replace."),
+        ("mlp", "conv", "mlp has no spatial convolution for a conv to replace."),
+    ],
+)
+def test_factory_without_a_place_is_refused(name: str, part: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        create_model(name, 10, **{part: unused})
+
+
+@pytest.mark.parametrize("part", ["regularizer", "pool", "conv", "head"])
+def test_module_in_place_of_a_factory_is_refused(part: str) -> None:
+    with pytest.raises(TypeError, match=f"takes a factory of modules for {part}; got Dense"):
+        create_model("wrn_16_1", 10, **{part: nn.Dense(3)})
+
+
+@pytest.mark.parametrize("dtype", [jnp.int32, jnp.uint8, jnp.complex64])
+def test_dtype_that_is_not_floating_is_refused(dtype: Any) -> None:
+    with pytest.raises(TypeError, match="create_model takes a floating-point dtype"):
+        create_model("cnn", 10, dtype=dtype)
