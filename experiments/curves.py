@@ -19,6 +19,7 @@ def draw_curves(records: list[Record], path: pathlib.Path) -> None:
                 label = "train (as augmented)" if split == "train" else split
                 axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 40 else None)
         axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylabel(name)
         axes.grid(alpha=0.3)
         axes.legend()

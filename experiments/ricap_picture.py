@@ -26,7 +26,7 @@ class Command:
     """Concentration of the boundary; 0.3 in training, larger here so that all four patches are seen."""
 
 
-def photographs(side: int = 160) -> np.ndarray:
+def photographs(side: int = 112) -> np.ndarray:
     """Returns six square crops of the two photographs, float32 `[6, side, side, 3]` in [0, 1]."""
     from PIL import Image
     from sklearn.datasets import load_sample_image
@@ -55,7 +55,7 @@ def main() -> None:
     patched = np.asarray(apply_ricap(plan, images))
     labels = np.asarray(mix_labels(plan.source, plan.weight, jnp.eye(len(images))))
 
-    figure = Figure(figsize=(2 * len(images), 4.7), layout="constrained")
+    figure = Figure(figsize=(1.6 * len(images), 4.0), dpi=80, layout="constrained")
     axes = figure.subplots(2, len(images))
     for i, (image, out, label) in enumerate(zip(np.asarray(images), patched, labels, strict=True)):
         axes[0, i].imshow(image)

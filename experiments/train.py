@@ -105,12 +105,15 @@ class RunHooks(Hooks):
         self.best_validation = max(map(_validation, directory.records()), default=-1.0)
 
     def should_stop(self) -> bool:
+        """True once a signal has come."""
         return self.stop.signal is not None
 
     def on_progress(self, progress: Progress) -> None:
+        """Moves the bar."""
         self.terminal.progress(progress)
 
     def on_epoch(self, record: Record, state: TrainState, sums: Sums) -> None:
+        """Writes the epoch down, then begins its checkpoint."""
         self.directory.append_record(record)
         self.terminal.epoch(record, self.config.epochs)
         epoch, best = record["epoch"], _validation(record) > self.best_validation
@@ -119,6 +122,7 @@ class RunHooks(Hooks):
         self.best_validation = max(self.best_validation, _validation(record))
 
     def on_stop(self, state: TrainState, sums: Sums) -> None:
+        """Keeps what the stopped epoch has done."""
         self.terminal.clear()
         self.checkpoints.save(state, sums)
 

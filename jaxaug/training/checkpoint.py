@@ -1,5 +1,6 @@
 """Checkpoints of a run, written by orbax in the background."""
 
+import dataclasses
 import pathlib
 import warnings
 from types import TracebackType
@@ -87,10 +88,10 @@ class Checkpoints:
         expected = jax.tree.map(ocp.utils.to_shape_dtype_struct, _plain(state))
         for step in reversed(self.steps()):
             try:
-                about = self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
+                about = self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
                 same = _flat(about["config"]) == _flat(self._config)
                 wanted = ocp.args.Composite(state=ocp.args.StandardRestore(expected))
-                restored = self._manager.restore(step, args=wanted).state if same else None
+                restored = self._manager.restore(step, args=wanted)["state"] if same else None
             except Exception as error:  # whatever a damaged file makes of its reader
                 self._set_aside(step, error)
                 continue
@@ -103,7 +104,7 @@ class Checkpoints:
             sums = {
                 n: jnp.asarray(v, jnp.int32 if isinstance(v, int) else jnp.float32) for n, v in about["sums"].items()
             }
-            return restored.replace(key=jax.random.wrap_key_data(restored.key)), sums
+            return dataclasses.replace(restored, key=jax.random.wrap_key_data(restored.key)), sums
         raise FileNotFoundError(f"there is no checkpoint that can be read in {self.directory}.")
 
     def _set_aside(self, step: int, error: Exception) -> None:
@@ -154,4 +155,4 @@ def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
 
 def _plain(state: TrainState) -> TrainState:
     """Returns the state with its key as plain numbers, since orbax writes arrays."""
-    return state.replace(key=jax.random.key_data(state.key))
+    return dataclasses.replace(state, key=jax.random.key_data(state.key))

@@ -1,6 +1,7 @@
 """The training loop."""
 
 import collections
+import math
 import time
 from typing import Any, NamedTuple
 
@@ -137,7 +138,7 @@ def fit(
         evaluated = (epoch + 1) % eval_every == 0 or epoch + 1 == epochs
         results = {name: e.means(state) if evaluated else None for name, e in evaluators.items()}
         _check_finite(host)
-        if any(result and result["loss"] != result["loss"] for result in results.values()):
+        if any(result and not math.isfinite(result["loss"]) for result in results.values()):
             raise NonFiniteError((epoch + 1) * runner.steps_per_epoch, "evaluation loss")
         record: Record = {"epoch": epoch + 1, "step": (epoch + 1) * runner.steps_per_epoch}
         means = _means(host)

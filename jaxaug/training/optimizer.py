@@ -23,7 +23,7 @@ def make_schedule(
     milestones: Sequence[float] = (),
     factor: float = 0.1,
     warmup_epochs: float = 0.0,
-) -> Callable[[jax.Array], jax.Array]:
+) -> Callable[[Any], jax.Array]:
     """The learning rate as a function of the step, from a schedule in epochs.
 
     With e = step / steps_per_epoch: "step" is lr factor^#{m in milestones: e >= m}, "cosine" is

@@ -2,17 +2,17 @@
 
 from typing import Any
 
-import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
+from flax import struct
 
 from jaxaug.checks import check_key
 from jaxaug.sampling import Strategy
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class TrainState:
     """What a training step takes and returns; the same state always takes the same step."""
 

@@ -70,18 +70,20 @@ def make_train_step(
     if average_decay is not None:
         check_number("make_train_step", "average_decay", average_decay, 0.0, 1.0)
 
+    apply: Callable[..., Any] = model.apply
+
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         select_key, model_key = jax.random.split(jax.random.fold_in(state.key, state.step))
 
         def score(scored: Batch) -> jax.Array:
-            logits = model.apply(state.variables, normalize(scored["image"]), train=False)
+            logits = apply(state.variables, normalize(scored["image"]), train=False)
             return cross_entropy(logits, scored["label"])
 
         batch, strategy_state, metrics = strategy.select(select_key, state.strategy_state, batch, score)
         labels = smoothed(batch["label"], label_smoothing) if label_smoothing else batch["label"]
 
         def objective(params: Any) -> tuple[jax.Array, tuple[jax.Array, jax.Array, Any]]:
-            logits, updated = model.apply(
+            logits, updated = apply(
                 {"params": params, "batch_stats": state.batch_stats},
                 normalize(batch["image"]),
                 train=True,
@@ -149,9 +151,10 @@ def make_eval_step(model: nn.Module, *, normalize: Callable[[jax.Array], jax.Arr
       >>> metrics["accuracy"]
       Array([0.5, 0.5, 0.5, 0.5], dtype=float32)
     """
+    apply: Callable[..., Any] = model.apply
 
     def eval_step(state: TrainState, batch: Batch) -> Metrics:
-        logits = model.apply(state.inference_variables, normalize(batch["image"]), train=False)
+        logits = apply(state.inference_variables, normalize(batch["image"]), train=False)
         return {
             "loss": cross_entropy(logits, batch["label"]),
             "accuracy": soft_accuracy(logits, batch["label"]),

@@ -97,7 +97,7 @@ def test_fill_may_differ_between_channels(fill: tuple[float, ...] | jax.Array) -
     cut = np.asarray(cutout(KEY, jnp.zeros((8, 5, 7, 3)), size=3, fill=fill))
     hole = cut[..., 0] != 0
     assert hole.any((1, 2)).all()
-    np.testing.assert_array_equal(cut, hole[..., None] * np.float32([1, 2, 3]))
+    np.testing.assert_array_equal(cut, hole[..., None] * np.array([1, 2, 3], np.float32))
 
 
 @pytest.mark.parametrize("size", [0, (0, 3), (3, 0)])
