@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from laws.interface import annotations_unchecked
 
 from jaxaug import create_model
 from jaxaug.training import make_optimizer, make_schedule
@@ -89,7 +90,7 @@ def test_the_rate_is_the_same_for_python_and_traced_steps():
     ],
 )
 def test_a_schedule_refuses_what_is_out_of_range(wrong, message):
-    with pytest.raises(ValueError, match=message):
+    with annotations_unchecked(), pytest.raises(ValueError, match=message):
         make_schedule(**({"learning_rate": 0.1, "epochs": 1, "steps_per_epoch": 1} | wrong))
 
 
@@ -177,7 +178,9 @@ def test_sgd_takes_the_steps_of_torch(momentum, nesterov, weight_decay, decayed,
 def test_adam_takes_the_steps_of_adamw_with_decoupled_decay(decayed, clip_norm):
     options = {"weight_decay": 0.3, "decayed": decayed, "clip_norm": clip_norm}
     optimizer = make_optimizer("adam", learning_rate=0.05, **options)
-    assert_same_path(optimizer_path(optimizer, 5), adamw_path([0.05] * 5, **options))
+    with jax.numpy_dtype_promotion("standard"):  # optax raises a Python float to an integer count
+        path = optimizer_path(optimizer, 5)
+    assert_same_path(path, adamw_path([0.05] * 5, **options))
 
 
 def test_the_first_step_of_an_optimizer_takes_the_rate_of_step_zero():
@@ -219,5 +222,5 @@ def test_all_or_kernels_makes_no_difference_without_decay():
     ],
 )
 def test_an_optimizer_refuses_what_is_out_of_range(wrong, message):
-    with pytest.raises(ValueError, match=message):
+    with annotations_unchecked(), pytest.raises(ValueError, match=message):
         make_optimizer(**({"learning_rate": 0.1} | wrong))

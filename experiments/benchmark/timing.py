@@ -1,0 +1,33 @@
+"""Timing of contenders that take turns, so that a machine which slows down slows all of them."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+
+def seconds_in_turns(contenders: Mapping[str, Callable[[], Any]], repetitions: int) -> dict[str, list[float]]:
+    """Returns the seconds of every call, contenders alternating, after one call of each that is not counted."""
+    for call in contenders.values():
+        jax.block_until_ready(call())
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(repetitions):
+        for name, call in contenders.items():
+            began = time.perf_counter()
+            jax.block_until_ready(call())
+            seconds[name].append(time.perf_counter() - began)
+    return seconds
+
+
+def ratio_row(what: str, numerator: list[float], denominator: list[float], goal: str) -> str:
+    """Returns a Markdown row: the median of the ratios turn by turn, with their quartiles."""
+    ratios = [a / b for a, b in zip(numerator, denominator, strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    return f"| {what} | {middle:.3f} | {low:.3f} to {high:.3f} | {goal} |"
+
+
+def header(title: str) -> str:
+    """Returns the head of such a table."""
+    return f"| {title} | median ratio | quartiles | goal |\n|---|---|---|---|"

@@ -1,0 +1,278 @@
+"""The combinators: order, one coin for all leaves of an example, rates, and what a batch keeps."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from laws.interface import annotations_unchecked
+from scipy import stats
+
+from jaxaug.augment import flip_left_right, gaussian_noise
+from jaxaug.compose import chain, on_images, on_pairs, one_of, sometimes
+from jaxaug.mix import mixup, ricap
+
+KEY = jax.random.key(0)
+COUNT = 4096
+
+
+def batch(count: int = 6) -> dict[str, jax.Array]:
+    rng = np.random.default_rng(0)
+    return {
+        "image": jnp.asarray(rng.uniform(0.1, 0.9, (count, 4, 5, 3)), jnp.float32),
+        "label": jnp.eye(count, 7),
+        "index": jnp.arange(count),
+    }
+
+
+def added(amount: float) -> Any:
+    """Returns the augmentation that adds a number to every leaf."""
+    return lambda key, x: jax.tree.map(lambda leaf: leaf + jnp.asarray(amount, leaf.dtype), x)
+
+
+def assert_same_bits(one: Any, other: Any) -> None:
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+def noisy(key: jax.Array, x: jax.Array) -> jax.Array:
+    return gaussian_noise(key, x, stddev=1.0)
+
+
+def test_chain_applies_in_the_order_given() -> None:
+    double = lambda key, x: 2 * x  # noqa: E731
+    np.testing.assert_array_equal(chain(added(1), double)(KEY, jnp.ones(3)), [4, 4, 4])
+    np.testing.assert_array_equal(chain(double, added(1))(KEY, jnp.ones(3)), [3, 3, 3])
+
+
+def test_chain_of_nothing_is_the_identity() -> None:
+    assert_same_bits(chain()(KEY, batch()), batch())
+
+
+def test_members_of_a_chain_draw_independently() -> None:
+    seen = []
+
+    def recorded(key: jax.Array, x: jax.Array) -> jax.Array:
+        seen.append(jax.random.normal(key, (COUNT,)))
+        return x
+
+    chain(recorded, recorded, recorded)(KEY, jnp.zeros(1))
+    correlation = np.corrcoef(np.stack(seen)) - np.eye(3)
+    assert np.abs(correlation).max() < 5 / COUNT**0.5
+
+
+def test_chain_nests() -> None:
+    flat = chain(added(1), added(2), added(3))(KEY, batch())
+    assert_same_bits(chain(chain(added(1), added(2)), chain(added(3)))(KEY, batch()), flat)
+
+
+def test_sometimes_never_is_the_identity_bit_for_bit() -> None:
+    ruined = lambda key, x: jax.tree.map(lambda leaf: leaf / jnp.zeros_like(leaf) - leaf, x)  # noqa: E731
+    floats = {name: value for name, value in batch().items() if name != "index"}
+    assert_same_bits(sometimes(ruined, 0.0)(KEY, floats), floats)
+
+
+def test_sometimes_always_is_the_augmentation() -> None:
+    assert_same_bits(sometimes(added(1), 1.0)(KEY, batch()), added(1)(KEY, batch()))
+
+
+def test_sometimes_throws_one_coin_for_all_leaves_of_an_example() -> None:
+    given = batch(64)
+    result = sometimes(added(1), 0.5)(KEY, given)
+    changed = [(leaf != other).reshape(64, -1) for leaf, other in zip(result.values(), given.values(), strict=True)]
+    coins = np.stack([np.asarray(c.any(1)) for c in changed])
+    np.testing.assert_array_equal(coins, np.stack([np.asarray(c.all(1)) for c in changed]))
+    np.testing.assert_array_equal(coins, np.broadcast_to(coins[:1], coins.shape))
+    assert 0 < coins[0].sum() < 64
+
+
+@pytest.mark.parametrize("prob", [0.1, 0.5, 0.9])
+def test_sometimes_happens_at_its_rate_and_independently(prob: float) -> None:
+    coins = np.asarray(sometimes(added(1), prob)(KEY, jnp.zeros(COUNT)))
+    assert abs(coins.mean() - prob) < 5 * (prob * (1 - prob) / COUNT) ** 0.5
+    pairs = np.bincount((2 * coins[::2] + coins[1::2]).astype(int), minlength=4)
+    law = np.outer([1 - prob, prob], [1 - prob, prob]).ravel()
+    assert stats.chisquare(pairs, law * COUNT / 2).pvalue > 1e-6
+
+
+def test_coin_of_sometimes_is_independent_of_what_it_applies() -> None:
+    result = np.asarray(sometimes(noisy, 0.5)(KEY, jnp.zeros(COUNT)))
+    noise = result[result != 0]
+    assert stats.kstest(noise, "norm").pvalue > 1e-6
+
+
+def test_sometimes_in_sometimes_multiplies_the_rates() -> None:
+    coins = np.asarray(sometimes(sometimes(added(1), 0.5), 0.5)(KEY, jnp.zeros(COUNT)))
+    assert abs(coins.mean() - 0.25) < 5 * (0.25 * 0.75 / COUNT) ** 0.5
+
+
+def test_prob_of_sometimes_may_be_traced() -> None:
+    grid = jnp.array([0.0, 0.3, 1.0])
+    traced = jax.jit(jax.vmap(lambda prob: sometimes(added(1), prob)(KEY, jnp.zeros(64))))(grid)
+    for prob, result in zip((0.0, 0.3, 1.0), traced, strict=True):
+        np.testing.assert_array_equal(result, sometimes(added(1), prob)(KEY, jnp.zeros(64)))
+
+
+def test_infinite_candidate_leaves_the_gradient_of_the_others_alone() -> None:
+    gradient = jax.grad(lambda x: sometimes(lambda key, y: y * 3, 0.5)(KEY, x).sum())(jnp.ones(64))
+    assert set(np.asarray(gradient).tolist()) == {1.0, 3.0}
+
+
+MEMBERS = (added(1), added(2), added(3))
+
+
+@pytest.mark.parametrize("weights", [None, (1.0, 1.0, 1.0), (0.2, 0.5, 0.3), (1.0, 8.0, 3.0), [3, 2, 1]])
+def test_one_of_chooses_by_the_weights(weights: Any) -> None:
+    choice = np.asarray(one_of(*MEMBERS, weights=weights)(KEY, jnp.zeros(COUNT))).astype(int)
+    law = np.ones(3) if weights is None else np.asarray(weights, float)
+    assert stats.chisquare(np.bincount(choice - 1, minlength=3), COUNT * law / law.sum()).pvalue > 1e-6
+
+
+def test_one_of_chooses_for_each_example_independently() -> None:
+    choice = np.asarray(one_of(*MEMBERS)(KEY, jnp.zeros(COUNT))).astype(int) - 1
+    pairs = np.bincount(3 * choice[::2] + choice[1::2], minlength=9)
+    assert stats.chisquare(pairs).pvalue > 1e-6
+
+
+def test_one_of_makes_one_choice_for_all_leaves_of_an_example() -> None:
+    given = batch(64)
+    result = one_of(*MEMBERS)(KEY, given)
+    for name, leaf in result.items():
+        moved = (leaf - given[name]).reshape(64, -1)
+        np.testing.assert_allclose(moved, np.broadcast_to(moved[:, :1], moved.shape), atol=1e-6)
+        np.testing.assert_allclose(moved[:, 0], result["index"] - given["index"], atol=1e-6)
+
+
+def test_weight_zero_is_never_chosen() -> None:
+    choice = one_of(*MEMBERS, weights=(1.0, 0.0, 1.0))(KEY, jnp.zeros(COUNT))
+    assert set(np.asarray(choice).tolist()) == {1.0, 3.0}
+
+
+def test_one_of_one_is_that_one() -> None:
+    assert_same_bits(one_of(added(1))(KEY, batch()), added(1)(KEY, batch()))
+
+
+def test_members_of_one_of_draw_independently_of_the_choice() -> None:
+    result = np.asarray(one_of(noisy, lambda key, x: noisy(key, x) + 100.0)(KEY, jnp.zeros(COUNT)))
+    for noise in (result[result < 50], result[result > 50] - 100):
+        assert stats.kstest(noise, "norm").pvalue > 1e-6
+
+
+def test_weights_of_one_of_may_be_traced() -> None:
+    grid = jnp.array([[1.0, 0.0, 0.0], [0.2, 0.3, 0.5]])
+    traced = jax.jit(jax.vmap(lambda weights: one_of(*MEMBERS, weights=weights)(KEY, jnp.zeros(64))))(grid)
+    for weights, result in zip(grid, traced, strict=True):
+        np.testing.assert_array_equal(result, one_of(*MEMBERS, weights=weights)(KEY, jnp.zeros(64)))
+
+
+def test_on_images_replaces_the_image_and_nothing_else() -> None:
+    given = batch()
+    kept = dict(given)
+    result = on_images(flip_left_right, prob=1.0)(KEY, given)
+    np.testing.assert_array_equal(result["image"], given["image"][:, :, ::-1])
+    assert_same_bits({**result, "image": 0}, {**given, "image": 0})
+    # The caller's dict is the caller's.
+    assert all(given[name] is kept[name] for name in kept)
+
+
+def test_on_pairs_replaces_image_and_label_and_nothing_else() -> None:
+    given = batch()
+    kept = dict(given)
+    result = on_pairs(mixup, alpha=2.0)(KEY, given)
+    images, labels = mixup(KEY, given["image"], given["label"], alpha=2.0)
+    assert_same_bits(result, {**given, "image": images, "label": labels})
+    assert all(given[name] is kept[name] for name in kept)
+
+
+def test_sometimes_keeps_image_and_label_of_a_mix_together() -> None:
+    given = batch(7)
+    given = {**given, "image": jnp.broadcast_to(jnp.eye(7)[:, None, None, :], (7, 4, 6, 7))}
+    result = sometimes(on_pairs(ricap, beta=1.0), 0.5)(jax.random.key(1), given)
+    share = np.asarray(result["image"]).mean((1, 2))
+    np.testing.assert_allclose(result["label"], share, atol=1e-6)
+    mixed = (share < 1).all(1)
+    assert 0 < mixed.sum() < 7
+
+
+def test_everything_composes_under_jit_vmap_and_scan() -> None:
+    augment = chain(
+        on_images(flip_left_right),
+        sometimes(on_images(gaussian_noise, stddev=0.1), 0.5),
+        one_of(on_pairs(mixup), on_images(flip_left_right, prob=1.0), weights=(1.0, 2.0)),
+    )
+    keys, given = jax.random.split(KEY, 2), batch()
+    mapped = jax.jit(jax.vmap(augment, (0, None)))(keys, given)
+    scanned = jax.jit(lambda keys: jax.lax.scan(lambda carry, key: (carry, augment(key, given)), None, keys)[1])(keys)
+    for index, key in enumerate(keys):
+        eager = augment(key, given)
+        for name in given:
+            np.testing.assert_allclose(mapped[name][index], eager[name], atol=1e-6)
+            np.testing.assert_allclose(scanned[name][index], eager[name], atol=1e-6)
+
+
+def refusals() -> dict[str, tuple[type[Exception], str, Any]]:
+    """Returns calls that must be refused: the error, its message, and the call given an augmentation."""
+    longer = lambda key, x: jnp.concatenate([x, x])  # noqa: E731
+    halved = lambda key, x: x.astype(jnp.bfloat16)  # noqa: E731
+    one, x = added(1), jnp.ones(3)
+    raw = jnp.zeros(2, jnp.uint32)
+    return {
+        "chain of no function": (TypeError, "chain takes functions", lambda: chain(one, 3)),
+        "sometimes of no function": (TypeError, "sometimes takes functions", lambda: sometimes(None, 0.5)),
+        "one_of of no function": (TypeError, "one_of takes functions", lambda: one_of([one])),
+        "on_images of no function": (TypeError, "on_images takes functions", lambda: on_images("flip")),
+        "on_pairs of no function": (TypeError, "on_pairs takes functions", lambda: on_pairs("mixup")),
+        "negative prob": (ValueError, r"sometimes takes prob in \[0, 1\]; got -0.1.", lambda: sometimes(one, -0.1)),
+        "prob above one": (ValueError, r"sometimes takes prob in \[0, 1\]; got 1.5.", lambda: sometimes(one, 1.5)),
+        "prob not a number": (ValueError, r"sometimes takes prob in \[0, 1\]", lambda: sometimes(one, float("nan"))),
+        "other shape": (ValueError, "sometimes takes augmentations that keep", lambda: sometimes(longer, 0.5)(KEY, x)),
+        "other dtype": (ValueError, "one_of takes augmentations that keep", lambda: one_of(one, halved)(KEY, x)),
+        "no member": (ValueError, "one_of takes at least one", lambda: one_of()),
+        "too few weights": (ValueError, "one_of takes one weight per member", lambda: one_of(one, one, weights=[1.0])),
+        "negative weight": (ValueError, "one_of takes non-negative", lambda: one_of(one, one, weights=[1.0, -1.0])),
+        "no weight at all": (ValueError, "one_of takes non-negative", lambda: one_of(one, one, weights=[0.0, 0.0])),
+        "infinite weight": (ValueError, "one_of takes non-negative", lambda: one_of(one, weights=[float("inf")])),
+        "weight not a number": (ValueError, "one_of takes non-negative", lambda: one_of(one, weights=[float("nan")])),
+        "raw key for chain": (TypeError, "chain takes one typed key", lambda: chain(one)(raw, x)),
+        "raw key for sometimes": (TypeError, "sometimes takes one typed key", lambda: sometimes(one, 0.5)(raw, x)),
+        "raw key for one_of": (TypeError, "one_of takes one typed key", lambda: one_of(one)(raw, x)),
+        "leaves of other lengths": (
+            ValueError,
+            "sometimes takes leaves that share",
+            lambda: sometimes(one, 0.5)(KEY, {"image": x, "label": jnp.ones(4)}),
+        ),
+        "a scalar leaf": (ValueError, "sometimes takes leaves", lambda: sometimes(one, 0.5)(KEY, jnp.float32(1))),
+        "images where a batch is due": (
+            TypeError,
+            "on_images takes a batch",
+            lambda: on_images(flip_left_right)(KEY, x),
+        ),
+        "a batch without images": (
+            TypeError,
+            "on_images takes a batch dict with 'image'; got a dict of 'x'.",
+            lambda: on_images(flip_left_right)(KEY, {"x": x}),
+        ),
+        "a batch without labels": (
+            TypeError,
+            "on_pairs takes a batch dict with 'image' and 'label'",
+            lambda: on_pairs(mixup)(KEY, {"image": x}),
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", refusals())
+@pytest.mark.parametrize("compiled", [False, True])
+def test_bad_arguments_are_refused(name: str, compiled: bool) -> None:
+    error, message, call = refusals()[name]
+
+    def traced() -> jax.Array:
+        call()
+        return jnp.zeros(())
+
+    with annotations_unchecked(), pytest.raises(error, match=message) as caught:
+        jax.jit(traced)() if compiled else call()
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith((".", "?"))
