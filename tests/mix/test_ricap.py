@@ -7,14 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxaug.mix import apply_ricap, mix_labels, ricap, ricap_plan
+from jaxaug.mix import RicapPlan, apply_ricap, mix_labels, ricap, ricap_plan
 
 KEY = jax.random.key(0)
 BATCH = 9
 RNG = np.random.default_rng(0)
 IMAGES = jnp.asarray(RNG.normal(size=(BATCH, 6, 4, 3)), jnp.float32)
 LABELS = jnp.asarray(RNG.dirichlet(np.ones(5), BATCH), jnp.float32)
-PLAN = ricap_plan(KEY, IMAGES.shape, beta=1.0)
+
+
+@pytest.fixture(scope="module")
+def plan() -> RicapPlan:
+    """The plan that `ricap` uses under this key."""
+    return ricap_plan(KEY, IMAGES.shape, beta=1.0)
 
 
 @pytest.mark.parametrize("options", [{}, {"beta": 1.0}, {"per_example": False}, {"beta": 2.0, "per_example": False}])
@@ -33,26 +38,26 @@ def test_label_weight_equals_pasted_area() -> None:
     assert (pixels > 0).sum(1).max() == 4
 
 
-def test_cross_entropy_of_the_mixed_label_is_the_papers_loss() -> None:
+def test_cross_entropy_of_the_mixed_label_is_the_papers_loss(plan: RicapPlan) -> None:
     logits = jnp.asarray(RNG.normal(size=(BATCH, 5)), jnp.float32)
     log_prob = np.asarray(jax.nn.log_softmax(logits), np.float64)
     labels = np.asarray(ricap(KEY, IMAGES, LABELS, beta=1.0)[1])
-    source, weight = np.asarray(PLAN.source), np.asarray(PLAN.weight)
+    source, weight = np.asarray(plan.source), np.asarray(plan.weight)
     parts = -np.stack([(np.asarray(LABELS)[source[:, k]] * log_prob).sum(1) for k in range(4)], axis=1)
     np.testing.assert_allclose(-(labels * log_prob).sum(1), (weight * parts).sum(1), atol=1e-5)
 
 
-def test_without_image_mixing_the_images_stay_and_labels_mix() -> None:
+def test_without_image_mixing_the_images_stay_and_labels_mix(plan: RicapPlan) -> None:
     images, labels = ricap(KEY, IMAGES, LABELS, beta=1.0, image_mixing=False)
     np.testing.assert_array_equal(images, IMAGES)
-    np.testing.assert_array_equal(labels, mix_labels(PLAN.source, PLAN.weight, LABELS))
+    np.testing.assert_array_equal(labels, mix_labels(plan.source, plan.weight, LABELS))
     assert np.abs(np.asarray(labels - LABELS)).max() > 0.1
 
 
-def test_without_label_mixing_the_largest_patch_gives_the_label() -> None:
+def test_without_label_mixing_the_largest_patch_gives_the_label(plan: RicapPlan) -> None:
     images, labels = ricap(KEY, IMAGES, LABELS, beta=1.0, label_mixing=False)
-    np.testing.assert_array_equal(images, apply_ricap(PLAN, IMAGES))
-    source, weight, given = np.asarray(PLAN.source), np.asarray(PLAN.weight), np.asarray(LABELS)
+    np.testing.assert_array_equal(images, apply_ricap(plan, IMAGES))
+    source, weight, given = np.asarray(plan.source), np.asarray(plan.weight), np.asarray(LABELS)
     for b in range(BATCH):
         largest = [given[source[b, k]] for k in range(4) if weight[b, k] == weight[b].max()]
         assert any((np.asarray(labels)[b] == label).all() for label in largest)

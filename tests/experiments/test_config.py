@@ -1,0 +1,99 @@
+"""Configs as data, and the named ones."""
+
+import dataclasses
+import importlib
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.build import built_augmentation, built_model, built_optimizer, built_strategy, normalization
+from experiments.config import Config, DataConfig, OptimizerConfig, as_json, from_json
+from experiments.configs import DEFAULT, config_names, named_config
+from jaxaug import load
+
+
+@pytest.mark.parametrize("name", config_names())
+def test_a_named_config_survives_json(name):
+    config = named_config(name)
+    assert from_json(json.loads(json.dumps(as_json(config)))) == config
+
+
+def test_a_path_and_milestones_survive_json():
+    config = Config(
+        data=DataConfig(data_dir=pathlib.Path("/a/b"), num_examples=3),
+        optimizer=OptimizerConfig(milestones=(1.5, 2.0)),
+        augment=("crop",),
+    )
+    assert from_json(json.loads(json.dumps(as_json(config)))) == config
+
+
+@pytest.mark.parametrize("damage", [lambda d: d.pop("data"), lambda d: d.update(extra=1), lambda d: d.update(data=3)])
+def test_a_config_of_another_form_is_a_value_error(damage):
+    data = as_json(Config())
+    damage(data)
+    with pytest.raises(ValueError, match="no config of this version"):
+        from_json(data)
+
+
+@pytest.mark.parametrize("name", config_names())
+def test_a_named_config_says_paper_command_and_what_to_expect(name):
+    module = importlib.import_module(f"experiments.configs.{name.replace('-', '_')}")
+    for part in ("Paper: ", "Command: python -m experiments.train", "Expected: "):
+        assert part in module.__doc__
+    assert "PLACEHOLDER" not in module.__doc__
+
+
+@pytest.mark.parametrize("name", config_names())
+def test_the_parts_of_a_named_config_can_be_built(name):
+    config = named_config(name)
+    dataset = load("breast_cancer" if config.model == "mlp" else "synthetic:32x32x3,10,8")
+    batch = {
+        "image": jnp.full((4, *dataset.shape), 0.5),
+        "label": jax.nn.one_hot(jnp.arange(4) % 2, dataset.num_classes),
+    }
+    strategy = built_strategy(config, built_augmentation(config, dataset))
+    selected, _, metrics = strategy.select(jax.random.key(0), strategy.init(8), batch, lambda b: b["label"][:, 0])
+    assert selected["image"].shape == batch["image"].shape
+    assert metrics["augmented"] == 1
+    model = built_model(config, dataset.num_classes)
+    variables = jax.eval_shape(lambda k: model.init(k, batch["image"]), jax.random.key(0))
+    built_optimizer(config, 8).init(variables["params"])
+
+
+def test_the_default_is_one_of_the_names():
+    assert DEFAULT in config_names()
+    with pytest.raises(ValueError, match="unknown config 'digist'; did you mean 'digits'"):
+        named_config("digist")
+
+
+def test_mean_stands_for_the_mean_colour_of_the_training_images():
+    dataset = load("synthetic:8x8x3,10,64")
+    config = Config(augment=("cutout(size=16, fill='mean')",))
+    out = built_augmentation(config, dataset)(jax.random.key(0), {"image": jnp.zeros((1, 8, 8, 3))})
+    erased = np.asarray(out["image"]).reshape(-1, 3)
+    assert np.isin(erased[:, 0], [0.0, dataset.mean[0]]).all()
+    np.testing.assert_allclose(erased.max(0), dataset.mean, rtol=1e-6)
+
+
+def test_normalization_gives_training_images_mean_0_and_deviation_1():
+    dataset = load("digits")
+    pixels = normalization(dataset)(jnp.asarray(dataset.train.images, jnp.float32) / 255)
+    np.testing.assert_allclose(pixels.mean(), 0, atol=1e-4)
+    np.testing.assert_allclose(pixels.std(), 1, atol=1e-4)
+
+
+def test_never_takes_no_augmentation_and_options_reach_the_mixing():
+    dataset = load("synthetic:8x8x3,10,64")
+    batch = {"image": jnp.asarray(dataset.train.images[:8], jnp.float32), "label": jnp.eye(10)[:8]}
+    config = Config(mix="ricap(image_mixing=False, beta=1.0)", strategy="never")
+    strategy = built_strategy(config, built_augmentation(config, dataset))
+    assert strategy.select(jax.random.key(0), (), batch, None)[0] is batch
+    mixed = built_augmentation(config, dataset)(jax.random.key(0), batch)
+    np.testing.assert_array_equal(mixed["image"], batch["image"])
+    assert (np.asarray(mixed["label"]).max(1) < 1).any()
+    with pytest.raises(ValueError, match="unknown strategy"):
+        built_strategy(dataclasses.replace(config, strategy="nevr"), lambda k, b: b)

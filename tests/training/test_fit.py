@@ -1,0 +1,315 @@
+import functools
+import importlib
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxaug import create_model, load, never
+from jaxaug.data import Dataset, Split
+from jaxaug.sampling import Strategy
+from jaxaug.training import Hooks, NonFiniteError, fit, init_state, make_eval_step, make_optimizer, make_train_step
+from jaxaug.training import engine as engines
+from jaxaug.training.device_data import device_split, epoch_order, gathered_batch
+
+CLASSES = 3
+
+
+class TinyConv(nn.Module):
+    @nn.compact
+    def __call__(self, x, *, train=False):
+        x = nn.relu(nn.BatchNorm(use_running_average=not train)(nn.Conv(2, (3, 3))(x)))
+        return nn.Dense(CLASSES)(x.mean(axis=(1, 2)))
+
+
+def remembering() -> Strategy:
+    """Adds noise to examples according to their last loss, which it remembers."""
+
+    def select(key, state, batch, score):
+        noise = jax.random.normal(key, batch["image"].shape) * 0.1
+        last = state[batch["index"]].reshape(-1, *[1] * (noise.ndim - 1))
+        return {**batch, "image": batch["image"] + noise * last}, state, {"augmented": jnp.mean(last)}
+
+    return Strategy(
+        init=lambda n: jnp.ones(n), select=select, observe=lambda state, b, losses: state.at[b["index"]].set(losses)
+    )
+
+
+def split(size: int, seed: int) -> Split:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, CLASSES, size).astype(np.int32)
+    images = rng.integers(0, 128, (size, 5, 5, 1)) + 60 * labels[:, None, None, None]
+    return Split(images.astype(np.uint8), labels)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shared_programs():
+    """Runs of the same step share what is compiled: a runner holds programs and data, nothing of a run."""
+    module = importlib.import_module("jaxaug.training.fit")
+    runners, evaluators = {}, {}
+
+    def runner(train_step, state, data, **options):
+        key = (train_step, data.size, engines._MOST_STEPS_PER_CHUNK, *options.values())
+        if key not in runners:
+            runners[key] = engines.EpochRunner(train_step, state, data, **options)
+        return runners[key]
+
+    def evaluator(eval_step, data, **options):
+        key = (eval_step, data.size, *options.values())
+        if key not in evaluators:
+            evaluators[key] = engines.Evaluator(eval_step, data, **options)
+        return evaluators[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "EpochRunner", runner)
+        patch.setattr(module, "Evaluator", evaluator)
+        yield
+
+
+PICTURES = Dataset("pictures", split(23, 0), split(7, 1), ("a", "b", "c"), validation=split(5, 2))
+
+
+class Run:
+    """A model, its steps and a maker of first states, so that tests share what is compiled."""
+
+    def __init__(self, model, dataset, strategy, *, average=None, learning_rate=0.05, batch_size=4):
+        self.optimizer = make_optimizer(learning_rate=learning_rate)
+        self.model, self.dataset, self.strategy, self.average = model, dataset, strategy, average
+        self.batch_size = batch_size
+        self.train_step = make_train_step(model, self.optimizer, strategy, average_decay=average)
+        self.eval_step = make_eval_step(model)
+
+    def start(self, seed=0):
+        return jax.tree.map(jnp.copy, self.first(seed))
+
+    @functools.cache  # noqa: B019 - a run lives as long as its tests
+    def first(self, seed):
+        return init_state(
+            jax.random.key(seed),
+            self.model,
+            self.optimizer,
+            self.strategy,
+            shape=self.dataset.shape,
+            num_examples=len(self.dataset.train.labels),
+            average=self.average is not None,
+        )
+
+    def fit(self, state=None, *, train_step=None, **options):
+        options = {"epochs": 3, "batch_size": self.batch_size, **options}
+        state = self.start() if state is None else state
+        return fit(state, train_step or self.train_step, self.eval_step, self.dataset, **options)
+
+
+@pytest.fixture(scope="module")
+def mlp_run():
+    return Run(create_model("mlp", CLASSES, hidden=(8,)), PICTURES, never())
+
+
+def bits(state):
+    leaves = [
+        np.asarray(jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
+        for x in jax.tree.leaves(state)
+    ]
+    return [(x.dtype, x.shape, x.tobytes()) for x in leaves]
+
+
+def numbers(records):
+    """The records without what a clock measured."""
+    return [{k: v for k, v in r.items() if k not in ("seconds", "examples_per_second")} for r in records]
+
+
+class Recorder(Hooks):
+    seconds_between_progress = 0.0
+
+    def __init__(self):
+        self.progress, self.records, self.sums = [], [], []
+
+    def on_progress(self, progress):
+        self.progress.append(progress)
+
+    def on_epoch(self, record, state, sums):
+        self.records.append(record)
+        self.sums.append(jax.device_get(sums))
+
+
+def test_a_record_holds_the_means_of_every_split(mlp_run):
+    state, records = mlp_run.fit()
+    metrics = ("loss", "accuracy", "top5")
+    names = {f"{part}_{name}" for part in ("train", "validation", "test") for name in metrics}
+    for epoch, record in enumerate(records, start=1):
+        assert set(record) == names | {"epoch", "step", "augmented", "examples_per_second", "seconds"}
+        assert (record["epoch"], record["step"]) == (epoch, 6 * epoch)
+        assert all(math.isfinite(value) for value in record.values())
+        assert record["examples_per_second"] > 0
+        assert record["train_top5"] == pytest.approx(1.0)
+    assert int(state.step) == 18
+    for part in ("validation", "test"):
+        images, labels = PICTURES.splits[part]
+        logits = mlp_run.model.apply(state.variables, jnp.asarray(images / 255.0, jnp.float32))
+        log_p = np.asarray(jax.nn.log_softmax(logits))
+        assert records[-1][f"{part}_loss"] == pytest.approx(-log_p[np.arange(len(labels)), labels].mean(), rel=1e-5)
+        assert records[-1][f"{part}_accuracy"] == pytest.approx((log_p.argmax(axis=1) == labels).mean())
+
+
+def test_without_a_validation_split_a_record_has_none(mlp_run):
+    dataset = Dataset("pictures", PICTURES.train, PICTURES.test, PICTURES.class_names)
+    _, records = fit(mlp_run.start(), mlp_run.train_step, mlp_run.eval_step, dataset, epochs=1, batch_size=23)
+    assert not any(name.startswith("validation") for name in records[0])
+    assert records[0]["step"] == 1
+
+
+def test_an_epoch_is_evaluated_when_it_is_its_turn_and_at_the_end(mlp_run):
+    _, every = mlp_run.fit(epochs=5)
+    _, records = mlp_run.fit(epochs=5, eval_every=2)
+    for record, other in zip(numbers(records), numbers(every), strict=True):
+        evaluated = record["epoch"] in (2, 4, 5)
+        expected = {k: v if evaluated or not k.startswith(("test", "validation")) else None for k, v in other.items()}
+        assert record == expected
+
+
+def test_evaluation_does_not_depend_on_its_batch_size(mlp_run):
+    records = [mlp_run.fit(epochs=1, eval_batch_size=size)[1][0] for size in (3, 500)]
+    for name in ("test_loss", "test_accuracy", "validation_loss"):
+        assert records[0][name] == pytest.approx(records[1][name], rel=1e-6)
+
+
+def test_hooks_see_every_epoch_and_its_progress(mlp_run):
+    hooks = Recorder()
+    _, records = mlp_run.fit(epochs=4, engine="loop", hooks=hooks)
+    assert hooks.records == records
+    for sums in hooks.sums:  # those that the next epoch begins with
+        assert sums.pop("bad_step") == -1
+        assert not any(sums.values())
+    assert [(p.epoch, p.step) for p in hooks.progress] == [(e, s) for e in range(1, 5) for s in range(1, 7)]
+    for progress in hooks.progress:
+        assert (progress.epochs, progress.steps) == (4, 6)
+        assert progress.examples == min(4 * progress.step, 23)
+    for epoch in range(4):
+        shown, record = hooks.progress[6 * epoch + 5].metrics, records[epoch]
+        assert {name: shown[name] for name in ("loss", "accuracy", "top5")} == {
+            name: record[f"train_{name}"] for name in ("loss", "accuracy", "top5")
+        }
+
+
+class Stopper(Hooks):
+    """Stops after a number of programs, and keeps what a checkpoint would."""
+
+    def __init__(self, programs):
+        self.left, self.kept = programs, None
+
+    def should_stop(self):
+        self.left -= 1
+        return self.left < 0
+
+    def on_stop(self, state, sums):
+        self.kept = jax.tree.map(jnp.copy, (state, sums))
+
+
+CASES = {
+    "mlp": lambda: Run(create_model("mlp", CLASSES, hidden=(8,)), PICTURES, remembering(), average=0.9),
+    "conv": lambda: Run(TinyConv(), PICTURES, remembering(), average=0.9),
+}
+
+
+@pytest.mark.parametrize(("case", "engine"), [("mlp", "scan"), ("mlp", "loop"), ("conv", "loop")])
+def test_a_run_stopped_inside_epochs_ends_bit_for_bit_as_one_never_stopped(case, engine, monkeypatch):
+    monkeypatch.setattr(engines, "_MOST_STEPS_PER_CHUNK", 2)  # a scan of 5 full steps: 2, 2, 1
+    run = CASES[case]()
+    whole, whole_records = run.fit(engine=engine)
+    state, sums, records, stops = run.start(), None, [], 0
+    # A stop before anything, in the middle, after the last full batch, and between two epochs.
+    for programs in (0, 2, {"scan": 1, "loop": 3}[engine], 1, 1, None):
+        hooks = Hooks() if programs is None else Stopper(programs)
+        if programs is None and engine == "scan":
+            run = CASES[case]()  # compiled anew, as by another process
+        state, more = run.fit(state, engine=engine, sums=sums, hooks=hooks)
+        records += more
+        if isinstance(hooks, Stopper):
+            assert hooks.kept is not None
+            assert bits(hooks.kept[0]) == bits(state)
+            state, sums = hooks.kept
+            stops += 1
+    assert stops == 5
+    assert bits(state) == bits(whole)
+    assert numbers(records) == numbers(whole_records)
+
+
+def test_a_run_continued_after_its_end_goes_on_as_one_longer_run(mlp_run):
+    whole, whole_records = mlp_run.fit(epochs=4)
+    state, first = mlp_run.fit(epochs=2)
+    state, rest = mlp_run.fit(state, epochs=4)
+    assert bits(state) == bits(whole)
+    for record, other in zip(numbers(first + rest), numbers(whole_records), strict=True):
+        assert record == other
+    again, none = mlp_run.fit(state, epochs=4)
+    assert none == []
+    assert int(again.step) == 24
+
+
+def test_the_seed_alone_decides_a_run(mlp_run):
+    once, again, other = (mlp_run.fit(mlp_run.start(seed), epochs=2)[0] for seed in (0, 0, 1))
+    assert bits(once) == bits(again)
+    assert bits(once) != bits(other)
+
+
+@pytest.mark.parametrize("engine", ["scan", "loop"])
+@pytest.mark.parametrize("seconds", [0.0, 1e9])
+def test_the_first_step_that_is_not_finite_is_named(mlp_run, engine, seconds):
+    def train_step(state, batch):
+        after, metrics = mlp_run.train_step(state, batch)
+        return after, {**metrics, "finite": (state.step < 7) | (state.step == 8)}
+
+    hooks = Recorder()
+    hooks.seconds_between_progress = seconds
+    with pytest.raises(NonFiniteError, match=r"loss or update became non-finite at step 7\.") as caught:
+        mlp_run.fit(train_step=train_step, engine=engine, hooks=hooks)
+    assert caught.value.step == 7
+    assert [record["epoch"] for record in hooks.records] == [1]
+
+
+def test_a_run_that_diverges_stops_at_the_step_that_did():
+    run = Run(create_model("mlp", CLASSES, hidden=(8,)), PICTURES, never(), learning_rate=1e25)
+    with pytest.raises(NonFiniteError) as caught:
+        run.fit(engine="loop")
+    state, step = run.start(), jax.jit(run.train_step)
+    order, data = epoch_order(state.key, jnp.int32(0), 23), device_split(PICTURES.train)
+    bad = None
+    for t in range(6):
+        state, metrics = step(state, gathered_batch(data, order[4 * t : 4 * t + 4], CLASSES))
+        if not metrics["finite"]:
+            bad = t
+            break
+    assert caught.value.step == bad
+
+
+def test_an_evaluation_that_is_not_finite_stops_the_run(mlp_run):
+    def eval_step(state, batch):
+        return {name: jnp.full(batch["index"].shape, jnp.nan) for name in ("loss", "accuracy", "top5")}
+
+    with pytest.raises(NonFiniteError, match="evaluation loss became non-finite at step 6"):
+        fit(mlp_run.start(), mlp_run.train_step, eval_step, PICTURES, epochs=3, batch_size=4)
+
+
+@pytest.mark.parametrize("name", ["batch_size", "epochs", "eval_batch_size", "eval_every"])
+def test_sizes_below_one_are_refused(mlp_run, name):
+    with pytest.raises(ValueError, match=f"{name} of at least 1; got 0"):
+        mlp_run.fit(**{name: 0})
+
+
+def test_a_batch_larger_than_the_training_split_is_refused(mlp_run):
+    with pytest.raises(ValueError, match="at most the 23 training examples; got 24"):
+        mlp_run.fit(batch_size=24)
+
+
+@pytest.mark.parametrize(("name", "accuracy"), [("iris", 0.85), ("digits", 0.9)])
+def test_a_network_learns(name, accuracy):
+    dataset = load(name)
+    run = Run(create_model("mlp", dataset.num_classes), dataset, never(), learning_rate=0.1, batch_size=32)
+    _, records = run.fit(epochs=8)
+    losses = [record["train_loss"] for record in records]
+    assert losses[0] < 1.2 * math.log(dataset.num_classes)
+    assert losses[-1] < 0.5 * losses[0]
+    assert records[-1]["test_accuracy"] > accuracy
