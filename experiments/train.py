@@ -20,9 +20,9 @@ from experiments.curves import draw_curves
 from experiments.run_directory import RunDirectory
 from experiments.terminal import Terminal
 from jaxaug.training import Checkpoints, Hooks, NonFiniteError, TrainState, fit
-from jaxaug.training.checkpoint import differences
 from jaxaug.training.engine import Sums
 from jaxaug.training.fit import Progress, Record
+from jaxaug.training.integrity import differences
 
 
 @dataclasses.dataclass(frozen=True)

@@ -74,17 +74,24 @@ def concrete(value: Any) -> Any | None:
 
 
 def check_number(
-    function: str, name: str, value: Any, low: float = -math.inf, high: float = math.inf, *, open_low: bool = False
+    function: str,
+    name: str,
+    value: Any,
+    low: float | int = -math.inf,
+    high: float | int = math.inf,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
 ) -> None:
-    """Raises `ValueError` unless the number lies in [low, high] ((low, high] with `open_low`) and is finite."""
+    """Raises `ValueError` unless the number is finite and lies in [low, high], an open end excluded."""
     if isinstance(value, (str, bytes, bool)) or value is None:
         raise TypeError(f"{function} takes a number for {name}; got {value!r}.")
     number = concrete(value)
     if number is None:
         return
-    inside = (low < number if open_low else low <= number) and number <= high and math.isfinite(number)
-    if not inside:
-        left, right = "(" if open_low or low == -math.inf else "[", ")" if high == math.inf else "]"
+    inside = (low < number if open_low else low <= number) and (number < high if open_high else number <= high)
+    if not (inside and math.isfinite(number)):
+        left, right = "(" if open_low or low == -math.inf else "[", ")" if open_high or high == math.inf else "]"
         raise ValueError(f"{function} takes {name} in {left}{low:g}, {high:g}{right}; got {number!r}.")
 
 

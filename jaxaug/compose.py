@@ -3,13 +3,15 @@
 An Augmentation is any `(key, x) -> x` with x a pytree whose leaves share axis 0: the batch dict, or bare images.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxaug.checks import check_key, check_prob, concrete, described
+from jaxaug.checks import check_key, check_prob, described
 
 __all__ = ["Augmentation", "chain", "on_images", "on_pairs", "one_of", "sometimes"]
 
@@ -45,7 +47,7 @@ def chain(*fns: Augmentation) -> Augmentation:
     return chained
 
 
-def sometimes(fn: Augmentation, prob: float | jax.Array) -> Augmentation:
+def sometimes(fn: Augmentation, prob: jax.typing.ArrayLike) -> Augmentation:
     """An augmentation that happens to each example with probability `prob`.
 
     out_i = fn(x)_i where the example's coin, Bernoulli(prob), says so, else x_i bit for bit. One coin serves all
@@ -74,13 +76,15 @@ def sometimes(fn: Augmentation, prob: float | jax.Array) -> Augmentation:
     def applied(key: jax.Array, x: Any) -> Any:
         check_key("sometimes", key)
         coin_key, fn_key = jax.random.split(key)
-        coin = jax.random.bernoulli(coin_key, prob, (_batch_size("sometimes", x),))
+        coin = jax.random.bernoulli(coin_key, jnp.asarray(prob, jnp.float32), (_batch_size("sometimes", x),))
         return _selected("sometimes", coin, fn(fn_key, x), x)
 
     return applied
 
 
-def one_of(*fns: Augmentation, weights: Sequence[float] | jax.Array | None = None) -> Augmentation:
+def one_of(
+    *fns: Augmentation, weights: Sequence[jax.typing.ArrayLike] | jax.typing.ArrayLike | None = None
+) -> Augmentation:
     """An augmentation that applies one member to each example, drawn by the weights.
 
     P(member j) = weights_j / Σ weights, independently per example. Every member is computed for the whole batch.
@@ -105,12 +109,15 @@ def one_of(*fns: Augmentation, weights: Sequence[float] | jax.Array | None = Non
     _check_callables("one_of", fns)
     if not fns:
         raise ValueError("one_of takes at least one augmentation; got none.")
-    probabilities = jnp.ones(len(fns)) if weights is None else jnp.asarray(weights, jnp.float32)
+    weights = (1.0,) * len(fns) if weights is None else weights
+    probabilities = jnp.asarray(weights, jnp.float32)
     if probabilities.shape != (len(fns),):
         raise ValueError(f"one_of takes one weight per member, {len(fns)} in all; got shape {probabilities.shape}.")
-    valid = concrete((probabilities >= 0).all() & (probabilities.sum() > 0) & jnp.isfinite(probabilities.sum()))
-    if valid is False:
-        raise ValueError(f"one_of takes non-negative weights that are not all 0; got {weights}.")
+    # NumPy, since under jit jax traces even what is done to plain numbers.
+    with contextlib.suppress(jax.errors.TracerArrayConversionError):
+        numbers = np.asarray(weights, np.float32)
+        if not ((numbers >= 0).all() and 0 < numbers.sum() < np.inf):
+            raise ValueError(f"one_of takes non-negative weights that are not all 0; got {weights}.")
 
     def picked(key: jax.Array, x: Any) -> Any:
         check_key("one_of", key)

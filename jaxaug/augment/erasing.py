@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from jaxaug.checks import check_number, check_prob, checked_images, concrete
@@ -12,9 +13,9 @@ def cutout(
     key: Key[Array, ""],
     images: Float[Array, "b h w c"],
     *,
-    size: int | tuple[int, int] | Array = 16,
-    fill: float | tuple[float, ...] | Array = 0.0,
-    prob: float | Array = 1.0,
+    size: ArrayLike | tuple[ArrayLike, ArrayLike] = 16,
+    fill: ArrayLike | tuple[ArrayLike, ...] = 0.0,
+    prob: ArrayLike = 1.0,
 ) -> Float[Array, "b h w c"]:
     """Images with one rectangle each overwritten by a constant.
 
@@ -50,21 +51,21 @@ def cutout(
     b, h, w, c = images.shape
     height, width = size if isinstance(size, tuple) else (size, size)
     for side in (height, width):
-        check_number("cutout", "size", side, 0)
+        check_number("cutout", "size", side, 0.0)
     check_prob("cutout", prob)
     colour = jnp.asarray(fill, images.dtype)
     if colour.shape not in ((), (1,), (c,)):
         raise ValueError(f"cutout takes one fill, or one per channel of {c}; got {concrete(fill) or fill!r}.")
 
     coin_key, row_key, column_key = jax.random.split(key, 3)
-    coin = jax.random.bernoulli(coin_key, prob, (b, 1))
+    coin = jax.random.bernoulli(coin_key, jnp.asarray(prob, jnp.float32), (b, 1))
     rows = _covered(row_key, b, h, height) & coin
     columns = _covered(column_key, b, w, width)
     hole = rows[:, :, None, None] & columns[:, None, :, None]
     return jnp.where(hole, colour.reshape(1, 1, 1, -1), images)
 
 
-def _covered(key: Array, batch: int, length: int, side: int | Array) -> Array:
+def _covered(key: Array, batch: int, length: int, side: ArrayLike) -> Array:
     """Returns `[batch, length]`, true where a segment of `side` pixels around a uniform centre lies."""
     centre = jax.random.randint(key, (batch, 1), 0, length)
     side = jnp.asarray(side, jnp.int32)

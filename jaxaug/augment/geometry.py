@@ -4,6 +4,7 @@ from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from jaxaug.checks import check_choice, check_prob, check_size, checked_images
@@ -13,7 +14,7 @@ Border = Literal["constant", "edge", "reflect", "symmetric", "wrap"]
 
 @checked_images
 def flip_left_right(
-    key: Key[Array, ""], images: Float[Array, "b h w c"], *, prob: float | Array = 0.5
+    key: Key[Array, ""], images: Float[Array, "b h w c"], *, prob: ArrayLike = 0.5
 ) -> Float[Array, "b h w c"]:
     """Images mirrored left to right, each with probability `prob`.
 
@@ -42,7 +43,7 @@ def flip_left_right(
       NeurIPS 2012, section 4.1.
     """
     check_prob("flip_left_right", prob)
-    coin = jax.random.bernoulli(key, prob, (images.shape[0], 1, 1, 1))
+    coin = jax.random.bernoulli(key, jnp.asarray(prob, jnp.float32), (images.shape[0], 1, 1, 1))
     return jnp.where(coin, images[:, :, ::-1], images)
 
 

@@ -2,13 +2,14 @@
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from jaxaug.checks import check_floating, check_key, check_number
 
 
 def gaussian_noise(
-    key: Key[Array, ""], inputs: Float[Array, "b *rest"], *, stddev: float | Array = 0.1
+    key: Key[Array, ""], inputs: Float[Array, "b *rest"], *, stddev: ArrayLike = 0.1
 ) -> Float[Array, "b *rest"]:
     """Inputs plus white Gaussian noise.
 

@@ -1,12 +1,13 @@
 """How strongly each residual block is regularised, by its depth."""
 
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from jaxaug.checks import check_prob, check_size
 
 
-def linear_decay(num_blocks: int, *, final: float | Array = 0.5) -> Float[Array, " L"]:
+def linear_decay(num_blocks: int, *, final: ArrayLike = 0.5) -> Float[Array, " L"]:
     """Keep probabilities that fall linearly from the first residual block to the last.
 
     p_l = 1 - (l / L)(1 - P_L), l = 1, ..., L: early blocks hold what all later ones build on, so they are kept more.

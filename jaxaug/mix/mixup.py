@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from jaxaug.checks import check_number, checked_pairs
@@ -13,7 +14,7 @@ def mixup(
     images: Float[Array, "b *rest"],
     labels: Float[Array, "b k"],
     *,
-    alpha: float | Array = 1.0,
+    alpha: ArrayLike = 1.0,
     per_example: bool = True,
 ) -> tuple[Float[Array, "b *rest"], Float[Array, "b k"]]:
     """Every example mixed with a partner from the batch, labels in the same proportion.

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int32, Key
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int32, Key, Shaped
 
 from jaxaug.checks import check_key, check_number, check_size, checked_pairs, described
 
@@ -19,7 +20,7 @@ class RicapPlan(NamedTuple):
 
 
 def ricap_plan(
-    key: Key[Array, ""], shape: tuple[int, ...], *, beta: float | Array = 0.3, per_example: bool = True
+    key: Key[Array, ""], shape: tuple[int, ...], *, beta: ArrayLike = 0.3, per_example: bool = True
 ) -> RicapPlan:
     """The draws of RICAP without the images, for tasks whose targets are not class labels.
 
@@ -64,12 +65,12 @@ def ricap_plan(
     boundary_key, offset_key, *source_keys = jax.random.split(key, 6)
 
     beta = jnp.asarray(beta, jnp.float32)
-    extent = jnp.array([h, w], jnp.int32)
+    extent = jnp.array([[h, w]], jnp.int32)
     fraction = jax.random.beta(boundary_key, beta, beta, (draws, 2))
     boundary = jnp.round(fraction * extent.astype(jnp.float32)).astype(jnp.int32)
 
     size = patch_sizes(boundary, h, w)
-    offset = jax.random.randint(offset_key, (draws, 4, 2), 0, extent - size + 1)
+    offset = jax.random.randint(offset_key, (draws, 4, 2), 0, extent[:, None] - size + 1)
     weight = (size[..., 0] * size[..., 1]).astype(jnp.float32) / (h * w)
     source = jnp.stack([jax.random.permutation(k, b) for k in source_keys], axis=1).astype(jnp.int32)
     return RicapPlan(
@@ -88,14 +89,15 @@ def patch_sizes(boundary: Int32[Array, "b 2"], h: int, w: int) -> Int32[Array, "
     return jnp.stack([heights, widths], axis=2)
 
 
-def apply_ricap(plan: RicapPlan, images: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+def apply_ricap(plan: RicapPlan, images: Shaped[Array, "b h w c"]) -> Shaped[Array, "b h w c"]:
     """Images patched as the plan says.
 
     out[b, i, j] = images[σ_k(b), y_k + i - h [i >= h], x_k + j - w [j >= w]], with k = 1 + [j >= w] + 2 [i >= h].
 
     Args:
       plan: of `ricap_plan` for this batch's shape.
-      images: `[B, H, W, C]` of any dtype: images, or maps of the same size such as segmentation masks.
+      images: `[B, H, W, C]` of any dtype: images, or maps such as segmentation masks; B, H and W are those that the
+        plan was made for.
 
     Returns:
       `[B, H, W, C]`, dtype of `images`.
@@ -126,8 +128,8 @@ def apply_ricap(plan: RicapPlan, images: Float[Array, "b h w c"]) -> Float[Array
         across = right[:, None, :]
         return jnp.where(below[:, :, None], jnp.where(across, fourth, third), jnp.where(across, second, first))
 
-    row = chosen(plan.offset[..., 0]) + (i - plan.boundary[:, :1] * below)[:, :, None]
-    column = chosen(plan.offset[..., 1]) + (j - plan.boundary[:, 1:] * right)[:, None, :]
+    row = chosen(plan.offset[..., 0]) + (i - jnp.where(below, plan.boundary[:, :1], 0))[:, :, None]
+    column = chosen(plan.offset[..., 1]) + (j - jnp.where(right, plan.boundary[:, 1:], 0))[:, None, :]
     pixel = (chosen(plan.source) * h + row) * w + column
     # One gather; indices are in range by construction, so nothing has to be checked or clamped.
     return images.reshape(b * h * w, c).at[pixel].get(mode="promise_in_bounds")
@@ -175,7 +177,7 @@ def ricap(
     images: Float[Array, "b h w c"],
     labels: Float[Array, "b k"],
     *,
-    beta: float | Array = 0.3,
+    beta: ArrayLike = 0.3,
     per_example: bool = True,
     image_mixing: bool = True,
     label_mixing: bool = True,

@@ -19,9 +19,9 @@ class PreActBlock(nn.Module):
 
     channels: int
     stride: int
-    keep_prob: float
+    keep_prob: float | int
     parts: Parts
-    dropout_rate: float = 0.0
+    dropout_rate: float | int = 0.0
 
     def setup(self) -> None:
         """Names the layers; the shortcut has parameters only if it is called."""

@@ -67,7 +67,7 @@ class Parts:
         """Returns a pooling layer, by the caller's factory if there is one."""
         return (self.pool or MaxPool)(window=window, strides=strides)
 
-    def branch_regularizer(self, keep_prob: float) -> nn.Module | None:
+    def branch_regularizer(self, keep_prob: float | int) -> nn.Module | None:
         """Returns the caller's regulariser of a residual branch, None without one."""
         return self.regularizer(keep_prob=keep_prob) if self.regularizer else None
 

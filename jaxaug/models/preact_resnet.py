@@ -19,7 +19,7 @@ class PreActTrunk(Trunk):
     blocks: tuple[int, ...]
     strides: tuple[int, ...]
     parts: Parts
-    dropout_rate: float = 0.0
+    dropout_rate: float | int = 0.0
 
     sites: ClassVar[frozenset[str]] = frozenset({"regularizer", "conv"})
 

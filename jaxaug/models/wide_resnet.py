@@ -5,7 +5,7 @@ from jaxaug.models.parts import Parts
 from jaxaug.models.preact_resnet import PreActTrunk
 
 
-def wide_resnet(parts: Parts, *, depth: int, width: int, dropout: float = 0.0) -> PreActTrunk:
+def wide_resnet(parts: Parts, *, depth: int, width: int, dropout: float | int = 0.0) -> PreActTrunk:
     """Returns the trunk of WRN-depth-width: a stem of 16 channels, three stages of n blocks, total stride 4.
 
     n = (depth - 4) / 6 blocks of 16k, 32k and 64k channels, k = `width`. WRN-28-10 with 10 classes has 36,479,194

@@ -1,10 +1,11 @@
 """Checkpoints of a run, written by orbax in the background."""
 
 import dataclasses
+import itertools
 import pathlib
 import warnings
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from orbax.checkpoint import checkpoint_managers
 
 from jaxaug.checks import check_size
 from jaxaug.training.engine import Sums
+from jaxaug.training.integrity import differences, fingerprints, sha256, structure
 from jaxaug.training.state import TrainState
 
 
@@ -57,59 +59,90 @@ class Checkpoints:
         """Returns the steps of the complete checkpoints, ascending."""
         return sorted(self._manager.all_steps())
 
-    def save(self, state: TrainState, sums: Sums, *, validation_accuracy: float | None = None) -> None:
-        """Begins to write the state, and the sums of its epoch so far; returns before they are on disk."""
+    def save(self, state: TrainState, sums: Sums, *, validation_accuracy: float | int | None = None) -> None:
+        """Begins to write the state, and the sums of its epoch so far; returns before they are on disk.
+
+        Raises:
+          ValueError: there is a checkpoint of a later step already.
+        """
         step = int(jax.device_get(state.step))
         if step in self._manager.all_steps():
             return
         # Copied: the next training step reuses the state's buffers while orbax still reads them.
         tree = jax.tree.map(jnp.copy, _plain(state))
-        about = {"config": self._config, "sums": {name: value.item() for name, value in jax.device_get(sums).items()}}
-        self._manager.save(
+        about = {
+            "config": self._config,
+            "structure": structure(tree),
+            "fingerprints": fingerprints(tree),
+            "sums": {name: value.item() for name, value in jax.device_get(sums).items()},
+        }
+        written = self._manager.save(
             step,
-            args=ocp.args.Composite(state=ocp.args.StandardSave(tree), about=ocp.args.JsonSave(about)),
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(tree), about=ocp.args.JsonSave({**about, "sha256": sha256(about)})
+            ),
             metrics=None if validation_accuracy is None else {"validation_accuracy": validation_accuracy},
         )
+        if not written:
+            raise ValueError(f"step {step} comes before step {self.steps()[-1]}, which {self.directory} already holds.")
 
     def restore(self, state: TrainState) -> tuple[TrainState, Sums]:
-        """The state and sums of the newest checkpoint that can be read.
+        """The state and sums of the newest checkpoint that is whole.
 
         Args:
           state: a state of the same run, whose structure, shapes and dtypes are expected.
 
         Returns:
-          State and sums as they were saved. A checkpoint that cannot be read is named in a warning and set aside
-          under another name, and the one before it is taken.
+          State and sums as they were saved. A checkpoint that cannot be read, or whose bits are not those that were
+          saved, is named in a warning and set aside under another name, and the one before it is taken.
 
         Raises:
-          FileNotFoundError: there is no checkpoint that can be read.
-          ValueError: the checkpoint is of another config; the sentence names what differs.
+          FileNotFoundError: there is no checkpoint that is whole.
+          ValueError: the checkpoint is of another config or of another structure; the sentence names what differs.
         """
-        expected = jax.tree.map(ocp.utils.to_shape_dtype_struct, _plain(state))
+        plain = _plain(state)
+        expected = jax.tree.map(ocp.utils.to_shape_dtype_struct, plain)
         for step in reversed(self.steps()):
             try:
-                about = self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
-                same = _flat(about["config"]) == _flat(self._config)
-                wanted = ocp.args.Composite(state=ocp.args.StandardRestore(expected))
-                restored = self._manager.restore(step, args=wanted)["state"] if same else None
+                about = self._about(step)
             except Exception as error:  # whatever a damaged file makes of its reader
                 self._set_aside(step, error)
                 continue
-            if restored is None:
-                raise ValueError(
-                    f"the checkpoint of step {step} in {self.directory} is of another config: "
-                    f"{differences(about['config'], self._config)}."
-                )
+            for what, ours in (("config", self._config), ("structure", structure(plain))):
+                if difference := differences(about[what], ours):
+                    raise ValueError(
+                        f"the checkpoint of step {step} in {self.directory} is of another {what}: {difference}."
+                    )
+            try:
+                wanted = ocp.args.Composite(state=ocp.args.StandardRestore(expected))
+                restored = self._manager.restore(step, args=wanted)["state"]
+                if fingerprints(restored) != about["fingerprints"]:
+                    raise ValueError("its arrays are not those that were saved")
+            except Exception as error:
+                self._set_aside(step, error)
+                continue
             # JSON keeps a float32 exactly, and tells counts from sums.
             sums = {
                 n: jnp.asarray(v, jnp.int32 if isinstance(v, int) else jnp.float32) for n, v in about["sums"].items()
             }
-            return dataclasses.replace(restored, key=jax.random.wrap_key_data(restored.key)), sums
+            key = jax.random.wrap_key_data(restored.key, impl=jax.random.key_impl(state.key))
+            return dataclasses.replace(restored, key=key), sums
         raise FileNotFoundError(f"there is no checkpoint that can be read in {self.directory}.")
+
+    def _about(self, step: int) -> dict[str, Any]:
+        """Returns what a checkpoint says of itself, once its digest has been checked."""
+        about = self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
+        if about.pop("sha256") != sha256(about):
+            raise ValueError("its description is not the one that was saved")
+        return about
 
     def _set_aside(self, step: int, error: Exception) -> None:
         """Renames a damaged checkpoint, so that its step can be written again and nothing is deleted."""
-        aside = self.directory.parent / f"{self.directory.name}-unreadable-{step}"
+        names = (
+            f"{self.directory.name}-unreadable-{step}{end}"
+            for end in itertools.chain([""], (f"-{n}" for n in itertools.count(2)))
+        )
+        aside = next(path for path in map(self.directory.with_name, names) if not path.exists())
         (self.directory / str(step)).rename(aside)
         self._manager.reload()
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
@@ -128,29 +161,13 @@ class Checkpoints:
         self._manager.wait_until_finished()
         self._manager.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def differences(given: Any, expected: Any) -> str:
-    """Returns the entries in which two nested dicts differ, as `optimizer.learning_rate is 0.2, not 0.1`."""
-    left, right = _flat(given), _flat(expected)
-    names = sorted(name for name in left.keys() | right.keys() if left.get(name) != right.get(name))
-    return ", ".join(f"{name} is {left.get(name)!r}, not {right.get(name)!r}" for name in names)
-
-
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, dict):
-        return {prefix: list(tree) if isinstance(tree, tuple) else tree}
-    flat: dict[str, Any] = {}
-    for name, value in tree.items():
-        flat |= _flat(value, f"{prefix}.{name}" if prefix else str(name))
-    return flat
 
 
 def _plain(state: TrainState) -> TrainState:

@@ -130,14 +130,14 @@ def fit(
         began = time.perf_counter()
         examples = int(jax.device_get(sums["examples"]))
         state, sums, stopped = _trained_epoch(runner, state, sums, epoch, epochs, hooks)
+        host = jax.device_get(sums)
+        _check_finite(host)
         if stopped:
             hooks.on_stop(state, sums)
             return state, records
-        host = jax.device_get(sums)
         trained = time.perf_counter() - began
         evaluated = (epoch + 1) % eval_every == 0 or epoch + 1 == epochs
         results = {name: e.means(state) if evaluated else None for name, e in evaluators.items()}
-        _check_finite(host)
         if any(result and not math.isfinite(result["loss"]) for result in results.values()):
             raise NonFiniteError((epoch + 1) * runner.steps_per_epoch, "evaluation loss")
         record: Record = {"epoch": epoch + 1, "step": (epoch + 1) * runner.steps_per_epoch}

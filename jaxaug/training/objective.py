@@ -10,7 +10,7 @@ def cross_entropy(logits: Float[Array, "b k"], labels: Float[Array, "b k"]) -> F
     return -jnp.sum(labels * jax.nn.log_softmax(logits, axis=-1), axis=-1)
 
 
-def smoothed(labels: Float[Array, "b k"], amount: float) -> Float[Array, "b k"]:
+def smoothed(labels: Float[Array, "b k"], amount: float | int) -> Float[Array, "b k"]:
     """Returns (1 - ε) c + ε / K."""
     return (1.0 - amount) * labels + amount / labels.shape[-1]
 

@@ -17,12 +17,12 @@ DecayedKind = Literal["kernels", "all"]
 def make_schedule(
     kind: ScheduleKind = "cosine",
     *,
-    learning_rate: float,
+    learning_rate: float | int,
     epochs: int,
     steps_per_epoch: int,
-    milestones: Sequence[float] = (),
-    factor: float = 0.1,
-    warmup_epochs: float = 0.0,
+    milestones: Sequence[float | int] = (),
+    factor: float | int = 0.1,
+    warmup_epochs: float | int = 0.0,
 ) -> Callable[[Any], jax.Array]:
     """The learning rate as a function of the step, from a schedule in epochs.
 
@@ -71,10 +71,10 @@ def make_schedule(
             for boundary in boundaries:
                 scale = jnp.where(count >= boundary, scale * factor, scale)
         elif kind == "cosine":
-            done = (count - warmup_steps) / max(epochs * steps_per_epoch - warmup_steps, 1)
+            done = (count.astype(jnp.float32) - warmup_steps) / max(epochs * steps_per_epoch - warmup_steps, 1)
             scale = 0.5 * (1.0 + jnp.cos(jnp.pi * jnp.clip(done, 0.0, 1.0)))
         if warmup_steps > 0:
-            scale = scale * jnp.minimum((count + 1) / warmup_steps, 1.0)
+            scale = scale * jnp.minimum((count.astype(jnp.float32) + 1.0) / warmup_steps, 1.0)
         return (learning_rate * scale).astype(jnp.float32)
 
     return rate
@@ -89,11 +89,11 @@ def make_optimizer(
     kind: OptimizerKind = "sgd",
     *,
     learning_rate: optax.ScalarOrSchedule,
-    momentum: float = 0.9,
+    momentum: float | int = 0.9,
     nesterov: bool = True,
-    weight_decay: float = 0.0,
+    weight_decay: float | int = 0.0,
     decayed: DecayedKind = "kernels",
-    clip_norm: float | None = None,
+    clip_norm: float | int | None = None,
 ) -> optax.GradientTransformation:
     """SGD with Nesterov momentum, or AdamW, with weight decay where it belongs.
 
@@ -127,7 +127,7 @@ def make_optimizer(
     """
     check_choice("make_optimizer", "kind", kind, get_args(OptimizerKind))
     check_choice("make_optimizer", "decayed", decayed, get_args(DecayedKind))
-    check_number("make_optimizer", "momentum", momentum, 0.0, 1.0)
+    check_number("make_optimizer", "momentum", momentum, 0.0, 1.0, open_high=True)
     check_number("make_optimizer", "weight_decay", weight_decay, 0.0)
     mask = decay_mask if decayed == "kernels" else None
     parts: list[optax.GradientTransformation] = []

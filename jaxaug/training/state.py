@@ -16,13 +16,13 @@ from jaxaug.sampling import Strategy
 class TrainState:
     """What a training step takes and returns; the same state always takes the same step."""
 
-    step: jax.Array  # int32 scalar: steps taken
+    step: Any  # int32 scalar: steps taken
     params: Any
     batch_stats: Any  # {} where the network keeps none
     opt_state: optax.OptState
     strategy_state: Any
     average: Any  # moving average of {"params", "batch_stats"}, or None
-    key: jax.Array  # base key; step t uses fold_in(key, t)
+    key: Any  # typed base key; step t uses fold_in(key, t)
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -81,8 +81,18 @@ def init_state(
         step=jnp.zeros((), jnp.int32),
         params=params,
         batch_stats=batch_stats,
-        opt_state=optimizer.init(params),
-        strategy_state=strategy.init(num_examples),
+        opt_state=_strongly_typed(optimizer.init(params)),
+        strategy_state=_strongly_typed(strategy.init(num_examples)),
         average=jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats}) if average else None,
         key=run_key,
     )
+
+
+def _strongly_typed(tree: Any) -> Any:
+    """Returns the tree with the dtypes that a step gives back: one that began as a Python number has a weak one."""
+
+    def typed(leaf: Any) -> jax.Array:
+        leaf = jnp.asarray(leaf)
+        return jax.lax.convert_element_type(leaf, leaf.dtype) if leaf.aval.weak_type else leaf
+
+    return jax.tree.map(typed, tree)

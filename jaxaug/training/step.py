@@ -19,6 +19,10 @@ TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 EvalStep = Callable[[TrainState, Batch], Metrics]
 
 
+# What a step and the sums of an epoch hold beside the metrics of a strategy.
+_OWN_METRICS = {"loss", "accuracy", "top5", "finite", "examples", "bad_step"}
+
+
 def _unchanged(images: jax.Array) -> jax.Array:
     return images
 
@@ -29,8 +33,8 @@ def make_train_step(
     strategy: Strategy,
     *,
     normalize: Callable[[jax.Array], jax.Array] = _unchanged,
-    label_smoothing: float = 0.0,
-    average_decay: float | None = None,
+    label_smoothing: float | int = 0.0,
+    average_decay: float | int | None = None,
 ) -> TrainStep:
     """The function `(state, batch) -> (state, metrics)` of one step: select, differentiate, update, observe.
 
@@ -52,7 +56,8 @@ def make_train_step(
       `jaxaug.training.objective`), the strategy's metrics, and `finite`, whether loss and update were.
 
     Raises:
-      ValueError: an option is out of its range.
+      ValueError: an option is out of its range; the step: the state has a moving average and `average_decay` is None,
+        or the reverse.
 
     Example:
       >>> import jax, jax.numpy as jnp, optax
@@ -66,13 +71,18 @@ def make_train_step(
       >>> int(state.step), bool(metrics["finite"])
       (1, True)
     """
-    check_number("make_train_step", "label_smoothing", label_smoothing, 0.0, 1.0)
+    check_number("make_train_step", "label_smoothing", label_smoothing, 0.0, 1.0, open_high=True)
     if average_decay is not None:
-        check_number("make_train_step", "average_decay", average_decay, 0.0, 1.0)
+        check_number("make_train_step", "average_decay", average_decay, 0.0, 1.0, open_high=True)
 
     apply: Callable[..., Any] = model.apply
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        if (average_decay is None) != (state.average is None):
+            raise ValueError(
+                "make_train_step takes average_decay for a state of init_state(average=True) and no other; got "
+                f"{average_decay} and a state {'without' if state.average is None else 'with'} an average."
+            )
         select_key, model_key = jax.random.split(jax.random.fold_in(state.key, state.step))
 
         def score(scored: Batch) -> jax.Array:
@@ -80,9 +90,10 @@ def make_train_step(
             return cross_entropy(logits, scored["label"])
 
         batch, strategy_state, metrics = strategy.select(select_key, state.strategy_state, batch, score)
-        labels = smoothed(batch["label"], label_smoothing) if label_smoothing else batch["label"]
+        if taken := _OWN_METRICS & metrics.keys():
+            raise ValueError(f"a strategy's metrics take names of their own; got {', '.join(sorted(taken))}.")
 
-        def objective(params: Any) -> tuple[jax.Array, tuple[jax.Array, jax.Array, Any]]:
+        def objective(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any]]:
             logits, updated = apply(
                 {"params": params, "batch_stats": state.batch_stats},
                 normalize(batch["image"]),
@@ -90,11 +101,11 @@ def make_train_step(
                 mutable=["batch_stats"],
                 rngs={"dropout": model_key},
             )
-            losses = cross_entropy(logits, labels)
+            losses = cross_entropy(logits, smoothed(batch["label"], label_smoothing))
             weighted = losses * batch["weight"] if "weight" in batch else losses
-            return jnp.mean(weighted), (losses, logits, updated.get("batch_stats", state.batch_stats))
+            return jnp.mean(weighted), (logits, updated.get("batch_stats", state.batch_stats))
 
-        (loss, (losses, logits, batch_stats)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
+        (loss, (logits, batch_stats)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         metrics = {
@@ -103,7 +114,7 @@ def make_train_step(
             "accuracy": jnp.mean(soft_accuracy(logits, batch["label"])),
             "top5": jnp.mean(soft_top_accuracy(logits, batch["label"])),
             # The update too: a finite loss can have a gradient that is not, and the next checkpoint would hold it.
-            "finite": jnp.isfinite(loss) & jnp.isfinite(optax.global_norm(updates)),
+            "finite": jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(updates)),
         }
         return (
             TrainState(
@@ -111,7 +122,8 @@ def make_train_step(
                 params=params,
                 batch_stats=batch_stats,
                 opt_state=opt_state,
-                strategy_state=strategy.observe(strategy_state, batch, losses),
+                # Without smoothing or weight, so that a strategy can compare these losses with its scores.
+                strategy_state=strategy.observe(strategy_state, batch, cross_entropy(logits, batch["label"])),
                 average=_averaged(state, {"params": params, "batch_stats": batch_stats}, average_decay),
                 key=state.key,
             ),
@@ -121,9 +133,9 @@ def make_train_step(
     return train_step
 
 
-def _averaged(state: TrainState, variables: dict[str, Any], decay: float | None) -> Any:
+def _averaged(state: TrainState, variables: dict[str, Any], decay: float | int | None) -> Any:
     """Returns a_t = d a_{t-1} + (1 - d) v_t with d = min(decay, t / (t + 10)), so that the start is soon forgotten."""
-    if decay is None or state.average is None:
+    if decay is None:
         return state.average
     t = (state.step + 1).astype(jnp.float32)
     d = jnp.minimum(jnp.float32(decay), t / (t + 10.0))

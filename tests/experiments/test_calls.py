@@ -29,7 +29,17 @@ def test_what_is_written_as_a_call_is_read_back(options):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "crop(", "crop(4)", "crop(**x)", "a.b(c=1)", "crop(padding=__import__('os'))", "1 + 1", "f(x=open('y'))", "x=1"],
+    [
+        "",
+        "crop(",
+        "crop(4)",
+        "crop(**x)",
+        "a.b(c=1)",
+        "crop(padding=__import__('os'))",
+        "1 + 1",
+        "f(x=open('y'))",
+        "x=1",
+    ],
 )
 def test_anything_else_is_refused_in_one_sentence(text):
     with pytest.raises(ValueError, match=r"name or name\(option=value, ...\) is expected; got") as error:
