@@ -137,6 +137,7 @@ def _validation(record: Record) -> float:
 def warnings_as_notes() -> Iterator[None]:
     """Prints warnings as plain sentences."""
     with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         yield
     for warning in caught:
         print(f"note: {warning.message}", file=sys.stderr)
