@@ -107,7 +107,7 @@ def fit(
       ...     jax.random.key(0), model, optimizer, never(), shape=data.shape, num_examples=len(data.train.labels))
       >>> train_step, eval_step = make_train_step(model, optimizer, never()), make_eval_step(model)
       >>> state, records = fit(state, train_step, eval_step, data, epochs=20, batch_size=32)
-      >>> records[-1]["test_accuracy"] > 0.9
+      >>> records[-1]["train_accuracy"] > 0.95
       True
     """
     for name, value in (("epochs", epochs), ("eval_batch_size", eval_batch_size), ("eval_every", eval_every)):
