@@ -1,8 +1,8 @@
 """Standard augmentation, cutout, mixup and RICAP side by side: `python -m experiments.cifar10_mixing --data-dir DIR`.
 
 Every arm trains the config `cifar10-small` with the same seeds, so also the same images, initial weights and order.
-A finished run is one line in results/cifar10_mixing.jsonl; the table is made from that file alone. What was
-interrupted goes on where it stopped.
+A finished run is one line in results/cifar10_mixing.jsonl; the page beside it, .md, is made from those lines alone.
+What was interrupted goes on where it stopped.
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ class Command:
     runs: pathlib.Path = pathlib.Path("runs/cifar10_mixing")
     """Where the runs are kept."""
     results: pathlib.Path = pathlib.Path("results/cifar10_mixing.jsonl")
-    """One line per finished run; the table is written beside it, as .md."""
+    """One line per finished run; the page with the table is written beside it, as .md."""
 
 
 def options(command: Command, arm: str, seed: int) -> list[str]:
@@ -96,6 +96,37 @@ def table(lines: list[dict[str, Any]]) -> str:
     return "\n".join(rows) + "\n"
 
 
+def page(lines: list[dict[str, Any]]) -> str:
+    """Returns the Markdown page: the table, how each run was made, and on what."""
+    # In double quotes, since an option may hold single ones: cutout(fill='mean').
+    commands = "\n".join(" ".join(f'"{a}"' if "(" in a else a for a in line["command"]) for line in lines)
+    machines = sorted({machine(line) for line in lines})
+    return f"""# CIFAR-10 under standard augmentation, cutout, mixup and RICAP
+
+Written by `python -m experiments.cifar10_mixing --data-dir DIR` from the lines of
+[cifar10_mixing.jsonl](cifar10_mixing.jsonl).
+
+{table(lines)}
+Error of the last epoch on all test images, mean ± sample standard deviation over the seeds. Differences are taken seed
+by seed: the arms share images, initial weights and order. The training loss is that of the augmented images with their
+mixed labels, so it cannot fall to zero under mixup and RICAP. Examples/s is the median over epochs and runs, the first
+epoch of a run left out.
+
+```sh
+{commands}
+```
+
+{"; ".join(machines)}.
+"""
+
+
+def machine(line: dict[str, Any]) -> str:
+    """Returns what a run was made on, in words."""
+    versions = ", ".join(f"{name} {version}" for name, version in line["versions"].items())
+    revision = f"revision {line['git_revision'][:7]}" if line["git_revision"] else "no revision"
+    return f"Python {line['python']}, {versions}, on {', '.join(line['devices'])}, {revision}"
+
+
 def spread(values: list[float], sign: str = "") -> str:
     """Returns mean ± sample standard deviation."""
     if len(values) < 2:
@@ -122,6 +153,7 @@ def main() -> int:
             command.results.parent.mkdir(parents=True, exist_ok=True)
             replace_text(command.results, "".join(json.dumps(each) + "\n" for each in [*lines, line]))
             print(table(lines_of(command.results)), flush=True)
+    replace_text(command.results.with_suffix(".md"), page(lines_of(command.results)))
     return 0
 
 
