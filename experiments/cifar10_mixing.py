@@ -15,7 +15,7 @@ from typing import Any
 import tyro
 
 from experiments import train
-from experiments.run_directory import RunDirectory, replace_text
+from experiments.run_directory import RunDirectory, environment_in_words, replace_text
 
 STANDARD = ["crop(padding=4)", "flip_left_right"]
 ARMS = {
@@ -100,7 +100,7 @@ def page(lines: list[dict[str, Any]]) -> str:
     """Returns the Markdown page: the table, how each run was made, and on what."""
     # In double quotes, since an option may hold single ones: cutout(fill='mean').
     commands = "\n".join(" ".join(f'"{a}"' if "(" in a else a for a in line["command"]) for line in lines)
-    machines = sorted({machine(line) for line in lines})
+    machines = sorted({environment_in_words(line) for line in lines})
     return f"""# CIFAR-10 under standard augmentation, cutout, mixup and RICAP
 
 Written by `python -m experiments.cifar10_mixing --data-dir DIR` from the lines of
@@ -118,13 +118,6 @@ epoch of a run left out.
 
 {"; ".join(machines)}.
 """
-
-
-def machine(line: dict[str, Any]) -> str:
-    """Returns what a run was made on, in words."""
-    versions = ", ".join(f"{name} {version}" for name, version in line["versions"].items())
-    revision = f"revision {line['git_revision'][:7]}" if line["git_revision"] else "no revision"
-    return f"Python {line['python']}, {versions}, on {', '.join(line['devices'])}, {revision}"
 
 
 def spread(values: list[float], sign: str = "") -> str:

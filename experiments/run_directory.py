@@ -145,6 +145,16 @@ def environment() -> dict[str, Any]:
     }
 
 
+def environment_in_words(environment: dict[str, Any]) -> str:
+    """Returns versions, device and revision of an environment as a phrase."""
+    versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
+    revision = environment["git_revision"]
+    return (
+        f"Python {environment['python']}, {versions}, on {', '.join(environment['devices'])} "
+        f"({environment['cpus']} cores), {f'revision {revision[:7]}' if revision else 'no revision'}"
+    )
+
+
 def git_revision() -> str | None:
     """Returns the commit of the code, with "+changes" where the working tree differs; None outside a checkout."""
     root = pathlib.Path(__file__).parent

@@ -3,17 +3,20 @@
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import tyro
 
 from experiments.benchmark.timing import header, ratio_row, seconds_in_turns
+from experiments.run_directory import environment, environment_in_words
 from jaxaug import chain, create_model, crop, data, flip_left_right, mixup, never, on_images, on_pairs, ricap
 from jaxaug.training import Hooks, TrainState, fit, init_state, make_eval_step, make_optimizer, make_train_step
-from jaxaug.training.engine import Engine, Sums
+from jaxaug.training.device_data import device_split
+from jaxaug.training.engine import Engine, EpochRunner, Sums
 from jaxaug.training.fit import Record
 
 
@@ -21,7 +24,7 @@ from jaxaug.training.fit import Record
 class Command:
     """How long to measure."""
 
-    repetitions: int = 15
+    repetitions: int = 25
     """Turns of each contender."""
     steps: int = 10
     """Steps of the convolutional network in a turn."""
@@ -31,19 +34,25 @@ class Command:
     """Its batch."""
 
 
+Epoch = Callable[[], Any]
+
+
 class Setting:
-    """A network, its data, and one compiled step that does nothing but forward, backward and update."""
+    """A network, its data, and the contenders that train an epoch of it."""
 
     def __init__(self, model: str, dataset: data.Dataset, batch_size: int):
         self.dataset, self.batch_size = dataset, batch_size
+        self.steps = len(dataset.train.labels) // batch_size
         self.model = create_model(model, dataset.num_classes)
         self.optimizer = make_optimizer(learning_rate=0.01, weight_decay=5e-4)
         self.train_step = make_train_step(self.model, self.optimizer, never())
-        self.eval_step = make_eval_step(self.model)
-        images = jnp.asarray(dataset.train.images[:batch_size])
-        self.batch = {
-            "image": images.astype(jnp.float32) / 255 if images.dtype == jnp.uint8 else images,
-            "label": jax.nn.one_hot(dataset.train.labels[:batch_size], dataset.num_classes),
+        self.batch = jax.tree.map(jnp.asarray, self.host_batch(np.arange(batch_size)))
+
+    def host_batch(self, index: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns a batch, cut by NumPy."""
+        return {
+            "image": self.dataset.train.images[index].astype(np.float32) / 255,
+            "label": np.eye(self.dataset.num_classes, dtype=np.float32)[self.dataset.train.labels[index]],
         }
 
     def state(self) -> TrainState:
@@ -57,10 +66,9 @@ class Setting:
             num_examples=len(self.dataset.train.labels),
         )
 
-    def bare_epoch(self, steps: int) -> Callable[[], Any]:
+    def bare_epoch(self, steps: int) -> Epoch:
         """Returns a call of `steps` bare steps from a Python loop, on one batch that is already there."""
-        step = jax.jit(self.train_step, donate_argnums=0)
-        state = self.state()
+        step, state = jax.jit(self.train_step, donate_argnums=0), self.state()
 
         def call() -> Any:
             nonlocal state
@@ -71,61 +79,107 @@ class Setting:
 
         return call
 
-    def fit_and_bare_seconds(self, repetitions: int, engine: Engine = "auto") -> tuple[list[float], list[float]]:
-        """Returns seconds per epoch of `fit` (training part) and of the bare steps, epoch by epoch in turn."""
-        steps = len(self.dataset.train.labels) // self.batch_size
-        bare = self.bare_epoch(steps)
-        examples, fitted, plain = steps * self.batch_size, [], []
+    def fed_epoch(self) -> Epoch:
+        """Returns a call of the same step from a Python loop that shuffles, and cuts its batches with NumPy."""
+        step, state, rng = jax.jit(self.train_step, donate_argnums=0), self.state(), np.random.default_rng(0)
+
+        def call() -> Any:
+            nonlocal state
+            metrics = {}
+            order = rng.permutation(self.steps * self.batch_size).reshape(self.steps, self.batch_size)
+            for index in order:
+                state, metrics = step(state, self.host_batch(index))
+            return state.params, metrics
+
+        return call
+
+    def engine_epoch(self, engine: Engine) -> Epoch:
+        """Returns a call of an epoch by one of the engines, data on the device."""
+        state, split = self.state(), device_split(self.dataset.train)
+        runner = EpochRunner(
+            self.train_step,
+            state,
+            split,
+            batch_size=self.batch_size,
+            num_classes=self.dataset.num_classes,
+            engine=engine,
+        )
+
+        def call() -> Any:
+            nonlocal state
+            sums = runner.zero_sums()
+            order, _ = runner.epoch_start(state)
+            for _, program in runner.programs(0):
+                state, sums, _ = program(state, sums, runner.data, order)
+            return state.params, sums
+
+        return call
+
+    def seconds_beside_fit(self, contenders: Mapping[str, Epoch], repetitions: int) -> dict[str, list[float]]:
+        """Returns seconds per epoch of "fit" (its training part) and of the contenders, epoch by epoch in turn."""
+        examples = self.steps * self.batch_size
+        seconds: dict[str, list[float]] = {name: [] for name in ("fit", *contenders)}
 
         class Turns(Hooks):
             def on_epoch(self, record: Record, state: TrainState, sums: Sums) -> None:
-                began = time.perf_counter()
-                jax.block_until_ready(bare())
-                plain.append(time.perf_counter() - began)
-                fitted.append(examples / record["examples_per_second"])
+                seconds["fit"].append(examples / record["examples_per_second"])
+                for name, call in contenders.items():
+                    began = time.perf_counter()
+                    jax.block_until_ready(call())
+                    seconds[name].append(time.perf_counter() - began)
 
         fit(
             self.state(),
             self.train_step,
-            self.eval_step,
+            make_eval_step(self.model),
             self.dataset,
             epochs=repetitions + 1,
             batch_size=self.batch_size,
-            engine=engine,
             eval_every=repetitions + 1,
             hooks=Turns(),
         )
-        return fitted[1:], plain[1:]  # the first epoch compiles
+        return {name: each[1:] for name, each in seconds.items()}  # the first turn compiles
 
 
 def main() -> None:
-    """Measures, and prints one Markdown table."""
+    """Measures, and prints Markdown tables."""
     command = tyro.cli(Command, description=__doc__)
     print(
-        f"jax {jax.__version__}, {jax.devices()[0].device_kind} x {jax.device_count()}, medians of "
-        f"{command.repetitions} turns\n"
+        "# What the loop and augmentation cost beside the network\n\nPrinted by `python -m experiments.benchmark loop`, "
+        f"contenders in turn, medians of {command.repetitions} turns; {environment_in_words(environment())}.\n"
     )
     examples = command.steps * command.batch_size
     network = Setting(command.model, data.load(f"synthetic:32x32x3,10,{examples}"), command.batch_size)
     rows = [header(f"{command.model}, batch {command.batch_size}, 32x32x3")]
-    fitted, plain = network.fit_and_bare_seconds(command.repetitions)
-    rows.append(ratio_row("examples/s of fit to a bare compiled step", plain, fitted, "at least 0.97"))
+    seconds = network.seconds_beside_fit({"bare": network.bare_epoch(network.steps)}, command.repetitions)
+    rows.append(
+        ratio_row("examples/s of `fit` to a bare compiled step", seconds["bare"], seconds["fit"], "at least 0.97")
+    )
 
     key = jax.random.key(1)
-    contenders: dict[str, Callable[[], Any]] = {"step": network.bare_epoch(1)}
+    contenders: dict[str, Epoch] = {"step": network.bare_epoch(1)}
     for name, mix in (("RICAP", ricap), ("mixup", mixup)):
         augment = jax.jit(chain(on_images(crop), on_images(flip_left_right), on_pairs(mix)))
         contenders[name] = lambda augment=augment: augment(key, network.batch)
     seconds = seconds_in_turns(contenders, 3 * command.repetitions)
-    rows.append(ratio_row("crop + flip + RICAP to that step", seconds["RICAP"], seconds["step"], "at most 0.03"))
-    rows.append(ratio_row("crop + flip + mixup to that step", seconds["mixup"], seconds["step"], "-"))
+    rows.append(
+        ratio_row("time of crop + flip + RICAP to that step", seconds["RICAP"], seconds["step"], "at most 0.03")
+    )
+    rows.append(ratio_row("time of crop + flip + mixup to that step", seconds["mixup"], seconds["step"], "-"))
     print("\n".join(rows))
-    print(f"\nbare step: {command.batch_size / statistics.median(seconds['step']):,.0f} examples/s\n")
+    print(f"\nThe bare step trains {command.batch_size / statistics.median(seconds['step']):,.0f} examples/s.\n")
 
     table = Setting("mlp", data.load("synthetic:8x8x1,10,16384"), 256)
-    rows = [header("mlp, batch 256, 8x8x1, 64 steps an epoch")]
-    fitted, plain = table.fit_and_bare_seconds(command.repetitions)
-    rows.append(ratio_row("examples/s of fit to a Python loop over the step", plain, fitted, "at least 1.5"))
-    looped, plain = table.fit_and_bare_seconds(command.repetitions, engine="loop")
-    rows.append(ratio_row("the same with --engine loop", plain, looped, "-"))
+    loops = {
+        "a Python loop over the step, batches cut by NumPy": table.fed_epoch(),
+        "a Python loop over the step, batches cut on the device (the engine `loop`)": table.engine_epoch("loop"),
+        "a Python loop over the step, one batch, cut beforehand": table.bare_epoch(table.steps),
+    }
+    seconds = table.seconds_beside_fit(loops, command.repetitions)
+    rows = [header(f"mlp, batch 256, 8x8x1, {table.steps} steps an epoch")]
+    rows += [
+        ratio_row(f"examples/s of `fit` to {name}", seconds[name], seconds["fit"], "at least 1.5") for name in loops
+    ]
     print("\n".join(rows))
+    step = statistics.median(seconds["fit"]) / table.steps
+    print(f"\n`fit` takes {1e6 * step:,.0f} microseconds a step.")

@@ -19,6 +19,7 @@ def line(arm: str, seed: int, accuracy: float, **changes) -> dict:
         "versions": {"jax": "0.10.2"},
         "python": "3.11.7",
         "devices": ["cpu"],
+        "cpus": 2,
         "git_revision": "ba691092e3f78cf",
     } | changes
 
@@ -45,7 +46,7 @@ def test_the_page_names_every_command_and_what_it_ran_on():
     text = page(LINES)
     assert text.count("python -m experiments.train") == len(LINES)
     assert '--mix "ricap(beta=0.3)" --seed 2' in text
-    assert "Python 3.11.7, jax 0.10.2, on cpu, revision ba69109." in text
+    assert "Python 3.11.7, jax 0.10.2, on cpu (2 cores), revision ba69109." in text
     assert "no revision" in page([line("standard", 0, 0.5, git_revision=None)])
 
 
@@ -70,7 +71,18 @@ def test_what_is_in_the_results_is_not_run_again_and_the_page_is_made_from_it(tm
 @pytest.mark.parametrize("arm", ["standard", "mixup"])
 def test_a_run_gives_its_line(tmp_path, monkeypatch, arm):
     """On a table of numbers in place of CIFAR-10; what is trained is another test's matter."""
-    wine = ["--data.name", "wine", "--model", "mlp", "--data.num-examples", "130", "--batch-size", "64", "--epochs", "2"]
+    wine = [
+        "--data.name",
+        "wine",
+        "--model",
+        "mlp",
+        "--data.num-examples",
+        "130",
+        "--batch-size",
+        "64",
+        "--epochs",
+        "2",
+    ]
     mix = ["--mix", "mixup"] if arm == "mixup" else []
     monkeypatch.setitem(ARMS, arm, [*wine, "--augment", "gaussian_noise", *mix])
     command = Command(data_dir=tmp_path, runs=tmp_path / "runs")

@@ -134,7 +134,10 @@ def test_a_checkpoint_of_another_config_is_refused(finished, tmp_path, capsys):
         (["--strategy", "alway"], "unknown strategy 'alway'; did you mean 'always'?"),
         (["--batch-size", "100000"], "batch size of at most the 1438 training examples; got 100000"),
         (["--data.name", "wine"], "cnn takes images"),
-        (["--model", "wrn_10_1", "--data.name", "synthetic:2x2x3,10,64"], "4 x 4 pixels, its total stride; got float32[1, 2, 2, 3]"),
+        (
+            ["--model", "wrn_10_1", "--data.name", "synthetic:2x2x3,10,64"],
+            "4 x 4 pixels, its total stride; got float32[1, 2, 2, 3]",
+        ),
         (["--optimizer.learning-rate", "-1"], "learning_rate in (0, inf); got -1"),
         (["--epochs", "0"], "epochs in (0, inf); got 0"),
         (["--resume", "nowhere"], "nowhere holds no run"),
