@@ -146,7 +146,8 @@ def main() -> None:
     command = tyro.cli(Command, description=__doc__)
     print(
         "# What the loop and augmentation cost beside the network\n\n"
-        f"Printed by `python -m experiments.benchmark loop`, contenders in turn, medians of {command.repetitions} turns; {environment_in_words(environment())}.\n"
+        f"Printed by `python -m experiments.benchmark loop`, contenders in turn, medians of {command.repetitions} turns; "
+        f"{environment_in_words(environment())}.\n"
     )
     examples = command.steps * command.batch_size
     network = Setting(command.model, data.load(f"synthetic:32x32x3,10,{examples}"), command.batch_size)
