@@ -146,7 +146,7 @@ def main() -> None:
     command = tyro.cli(Command, description=__doc__)
     print(
         "# What the loop and augmentation cost beside the network\n\n"
-        f"Printed by `python -m experiments.benchmark loop`, contenders in turn, medians of {command.repetitions} turns; "
+        f"Printed by `python -m experiments.benchmark loop`, medians of {command.repetitions} turns; "
         f"{environment_in_words(environment())}.\n"
     )
     examples = command.steps * command.batch_size
