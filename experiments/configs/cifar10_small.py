@@ -4,7 +4,7 @@ Paper: none; the recipe of the RICAP paper (see cifar10-wrn-ricap) with the narr
 images, and a cosine schedule over 15 epochs instead of 200 in steps.
 
 Command: python -m experiments.train cifar10-small --data.data-dir DIR
-Expected: about 5 minutes on one CPU core; see results/cifar10_mixing.md for the accuracy.
+Expected: 65.9 +- 0.3 % test accuracy (seeds 0 to 2, JPEG re-encoding of the images) in 5 minutes on a CPU core.
 """
 
 from experiments.config import Config, DataConfig, OptimizerConfig
