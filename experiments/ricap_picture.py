@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
+from experiments.photographs import photographs
 from jaxaug import apply_ricap, mix_labels, ricap_plan
 
 
@@ -24,24 +25,6 @@ class Command:
     """Seed of the draws."""
     beta: float = 1.0
     """Concentration of the boundary; 0.3 in training, larger here so that all four patches are seen."""
-
-
-def photographs(side: int = 112) -> np.ndarray:
-    """Returns six square crops of the two photographs, float32 `[6, side, side, 3]` in [0, 1]."""
-    from PIL import Image
-    from sklearn.datasets import load_sample_image
-
-    boxes = {
-        "china.jpg": [(0, 0, 260), (190, 150, 237), (380, 20, 260)],
-        "flower.jpg": [(0, 60, 300), (210, 90, 300), (360, 160, 260)],
-    }
-    crops = []
-    for name, squares in boxes.items():
-        photograph = Image.fromarray(load_sample_image(name))
-        for left, top, length in squares:
-            box = (left, top, left + length, top + length)
-            crops.append(np.asarray(photograph.crop(box).resize((side, side), Image.Resampling.BICUBIC)))
-    return np.stack(crops).astype(np.float32) / 255
 
 
 def main() -> None:

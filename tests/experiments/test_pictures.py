@@ -1,8 +1,12 @@
+import inspect
+import itertools
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import ricap_picture
+import jaxaug
+from experiments import gallery, ricap_picture
 from experiments.curves import draw_curves
 
 
@@ -40,3 +44,36 @@ def test_the_picture_of_ricap_holds_photographs(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["ricap_picture", "--out", str(tmp_path / "new" / "ricap.png")])
     ricap_picture.main()
     assert colours(tmp_path / "new" / "ricap.png") > 10_000
+
+
+def test_the_gallery_draws_three_settings_of_each_function(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "new" / "gallery.png"
+    drawn = ["cutout", "gaussian_noise", "ricap"]
+    monkeypatch.setattr("sys.argv", ["gallery", "--out", str(out), "--functions", *drawn, "--photos", "1"])
+    assert gallery.main() == 0
+    assert "3 functions" in capsys.readouterr().out
+    with Image.open(out) as picture:
+        pixels = np.asarray(picture)
+    cell, count = gallery.SIDE + gallery.GAP, 2
+    assert pixels.shape == (3 * (cell + gallery.LINE) + gallery.GAP, gallery.LEFT + 3 * (count * cell + 8), 3)
+    for row in range(3):
+        top = row * (cell + gallery.LINE) + gallery.GAP + gallery.LINE
+        lefts = [gallery.LEFT + k * (count * cell + 8) for k in range(3)]
+        settings = [pixels[top : top + gallery.SIDE, left : left + gallery.SIDE] for left in lefts]
+        assert all(setting.std() > 10 for setting in settings)
+        assert all((a != b).any() for a, b in itertools.pairwise(settings))
+
+
+def test_every_setting_of_the_gallery_is_an_option_of_its_function():
+    for name in gallery.STRENGTHS.keys() & set(gallery.names()):
+        function, settings = getattr(jaxaug, name), gallery.STRENGTHS[name]
+        assert len(settings) == 3
+        for options in settings:
+            assert options.keys() <= inspect.signature(function).parameters.keys(), name
+
+
+def test_an_unknown_function_is_refused_before_anything_is_drawn(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["gallery", "--out", str(tmp_path / "x.png"), "--functions", "cutot"])
+    assert gallery.main() == 2
+    assert "did you mean 'cutout'?" in capsys.readouterr().err
+    assert not (tmp_path / "x.png").exists()

@@ -1,0 +1,123 @@
+"""Every augmentation beside the same one in other libraries: `python -m experiments.benchmark augment`."""
+
+import dataclasses
+import functools
+import statistics
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from experiments.benchmark.peers import DEGREES, HOLE, JITTER, PADDING, Call, peers
+from experiments.benchmark.timing import seconds_in_turns
+from experiments.run_directory import environment, environment_in_words
+from jaxaug import augment, mix
+
+SIZES = ((512, 32), (64, 224))
+CLASSES = 10
+
+# Options that make ours do the same work as the peers'; what is not named here runs with its defaults.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "crop": {"padding": PADDING},
+    "rotate": {"degrees": DEGREES},
+    "color_jitter": {"brightness": JITTER, "contrast": JITTER, "saturation": JITTER, "hue": 0.1},
+    "brightness": {"strength": JITTER},
+    "contrast": {"strength": JITTER},
+    "saturation": {"strength": JITTER},
+    "hue": {"strength": 0.1},
+    "sharpness": {"strength": JITTER},
+}
+# Ours, and the name of the operation among the peers.
+OPERATIONS = {
+    "flip_left_right": "flip",
+    "crop": "crop",
+    "cutout": "cutout",
+    "resized_crop": "resized crop",
+    "rotate": "rotate",
+    "color_jitter": "colour jitter",
+    "mixup": "mixup",
+    "cutmix": "cutmix",
+    "ricap": "ricap",
+    "rand_augment": "rand_augment",
+    "trivial_augment": "trivial_augment",
+}
+NOT_MEASURED = {"RicapPlan", "ricap_plan", "apply_ricap", "mix_labels"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """What to measure, and how long."""
+
+    repetitions: int = 15
+    """Turns of each contender."""
+    only: tuple[str, ...] = ()
+    """Operations to measure; all of them by default."""
+
+
+def ours(name: str, images: np.ndarray, labels: np.ndarray) -> Call:
+    """Returns a call of our function, compiled, on a batch that is already on the device."""
+    package = augment if name in augment.__all__ else mix
+    options = OPTIONS.get(name, {})
+    if name == "cutout":
+        options = {"size": int(HOLE * images.shape[1])}
+    arrays = [jnp.asarray(images)] + ([jnp.asarray(labels)] if package is mix else [])
+    function: Callable[..., Any] = functools.partial(getattr(package, name), **options)
+    compiled, key = jax.jit(function), jax.random.key(0)
+    return lambda: compiled(key, *arrays)
+
+
+def floor(images: np.ndarray) -> Call:
+    """Returns a call that reads and writes the batch once: the least that any augmentation takes."""
+    x, compiled = jnp.asarray(images), jax.jit(lambda x: x * 2 + 1)
+    return lambda: compiled(x)
+
+
+def measured_row(name: str, images: np.ndarray, labels: np.ndarray, repetitions: int) -> str:
+    """Returns the Markdown row of one function: throughput, floors, and its ratio to the fastest peer."""
+    contenders: dict[str, Call] = {"floor": floor(images), "ours": ours(name, images, labels)}
+    for library, maker in peers().get(OPERATIONS.get(name, ""), {}).items():
+        try:
+            contenders[library] = maker(images, labels)
+            jax.block_until_ready(contenders[library]())
+        except Exception as error:  # a peer that cannot do it here is left out, and named
+            contenders.pop(library, None)
+            print(f"{name}: {library} is left out: {(str(error).splitlines() or [error])[0]}", file=sys.stderr)
+    seconds = seconds_in_turns(contenders, repetitions)
+    median = {contender: statistics.median(each) for contender, each in seconds.items()}
+    rate = {contender: len(images) / each for contender, each in median.items()}
+    others = {library: each for library, each in median.items() if library not in ("floor", "ours")}
+    best = min(others, key=others.__getitem__, default=None)
+    against = "- | -"
+    if best is not None:
+        ratio = statistics.median(b / a for a, b in zip(seconds["ours"], seconds[best], strict=True))
+        listed = ", ".join(f"{library} {rate[library]:,.0f}" for library in sorted(others, key=others.__getitem__))
+        against = f"{listed} | {ratio:.2f}"
+    return f"| {name} | {rate['ours']:,.0f} | {median['ours'] / median['floor']:.1f} | {against} |"
+
+
+def main() -> None:
+    """Measures, and prints a page."""
+    command = tyro.cli(Command, description=__doc__)
+    names = [name for name in (*augment.__all__, *mix.__all__) if name not in NOT_MEASURED]
+    names.sort(key=lambda name: (name not in OPERATIONS, list(OPERATIONS).index(name) if name in OPERATIONS else 0))
+    rng = np.random.default_rng(0)
+    print(
+        "# The speed of augmentation\n\n"
+        "Printed by `python -m experiments.benchmark augment`: examples/s and time in memory floors (one compiled\n"
+        "`x * 2 + 1` on the batch), contenders in turn in one process, medians of "
+        f"{command.repetitions} turns. The last column is our\nspeed over that of the fastest other library. Ours "
+        f"draw for each example alone; others may draw once per batch.\n{environment_in_words(environment())}.\n"
+    )
+    for batch, side in SIZES:
+        images = rng.random((batch, side, side, 3), np.float32)
+        labels = np.eye(CLASSES, dtype=np.float32)[rng.integers(0, CLASSES, batch)]
+        print(f"| {batch} x {side}x{side}x3 | examples/s | floors | others, examples/s | ours / fastest |")
+        print("|---|---|---|---|---|")
+        for name in names:
+            if not command.only or name in command.only:
+                print(measured_row(name, images, labels, command.repetitions), flush=True)
+        print()
