@@ -95,6 +95,25 @@ def check_number(
         raise ValueError(f"{function} takes {name} in {left}{low:g}, {high:g}{right}; got {number!r}.")
 
 
+def check_range(
+    function: str,
+    name: str,
+    value: Any,
+    low: float | int = -math.inf,
+    high: float | int = math.inf,
+    *,
+    open_low: bool = False,
+) -> None:
+    """Raises unless `value` is an ascending pair of numbers in [low, high], the low end excluded if it is open."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise TypeError(f"{function} takes a pair (low, high) for {name}; got {value!r}.")
+    for end in value:
+        check_number(function, name, end, low, high, open_low=open_low)
+    first, last = map(concrete, value)
+    if first is not None and last is not None and first > last:
+        raise ValueError(f"{function} takes (low, high) with low <= high for {name}; got {value!r}.")
+
+
 def check_prob(function: str, prob: Any, name: str = "prob") -> None:
     """Raises `ValueError` unless the probability lies in [0, 1]."""
     check_number(function, name, prob, 0.0, 1.0)

@@ -1,11 +1,15 @@
 """Augmentations that erase a part of an image."""
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from jaxaug.checks import check_number, check_prob, checked_images, concrete
+from jaxaug.augment.boxes import fitting_box
+from jaxaug.augment.resampling import check_fill
+from jaxaug.checks import check_choice, check_number, check_prob, check_range, checked_images
 
 
 @checked_images
@@ -53,22 +57,89 @@ def cutout(
     for side in (height, width):
         check_number("cutout", "size", side, 0.0)
     check_prob("cutout", prob)
-    colour = jnp.asarray(fill, images.dtype)
-    if colour.shape not in ((), (1,), (c,)):
-        raise ValueError(f"cutout takes one fill, or one per channel of {c}; got {concrete(fill) or fill!r}.")
+    check_fill("cutout", fill, c)
 
     coin_key, row_key, column_key = jax.random.split(key, 3)
-    coin = jax.random.bernoulli(coin_key, jnp.asarray(prob, jnp.float32), (b, 1))
-    rows = _covered(row_key, b, h, height) & coin
-    columns = _covered(column_key, b, w, width)
-    hole = rows[:, :, None, None] & columns[:, None, :, None]
-    return jnp.where(hole, colour.reshape(1, 1, 1, -1), images)
+    coin = jax.random.bernoulli(coin_key, jnp.asarray(prob, jnp.float32), (b,))
+    rows, columns = (
+        _segment_around_uniform_centre(k, b, length, side)
+        for k, length, side in ((row_key, h, height), (column_key, w, width))
+    )
+    return _erased(images, rows & coin[:, None], columns, jnp.asarray(fill, images.dtype).reshape(1, 1, 1, -1))
 
 
-def _covered(key: Array, batch: int, length: int, side: ArrayLike) -> Array:
+@checked_images
+def random_erasing(
+    key: Key[Array, ""],
+    images: Float[Array, "b h w c"],
+    *,
+    prob: ArrayLike = 0.5,
+    area: tuple[ArrayLike, ArrayLike] = (0.02, 0.4),
+    aspect: tuple[ArrayLike, ArrayLike] = (0.3, 1 / 0.3),
+    fill: ArrayLike | tuple[ArrayLike, ...] | Literal["noise"] = 0.0,
+) -> Float[Array, "b h w c"]:
+    """Images of which a box of random size, shape and place is overwritten, each with probability `prob`.
+
+    The box has a share of the area uniform on `area` and a log-uniform `aspect`, so that tall and wide boxes are
+    equally likely, rounded to whole pixels; it lies inside the image, at a uniform place. The first of ten draws that
+    fits is taken; if none does, the image stays.
+
+    Args:
+      key: PRNG key, consumed.
+      images: `[B, H, W, C]`, floating point, any range.
+      prob: probability that an image is changed at all, in [0, 1]; may be traced.
+      area: smallest and largest share of the area, in (0, 1]; may be traced.
+      aspect: smallest and largest width / height in pixels, above 0; may be traced.
+      fill: the value written, one number or one per channel, which may be traced; or "noise", drawn from N(0, 1) for
+        every value.
+
+    Returns:
+      `[B, H, W, C]`, dtype of `images`; one coin and one box per image.
+
+    Raises:
+      ValueError: `prob` is outside [0, 1], `area` is no ascending pair in (0, 1], `aspect` none above 0, a `fill` that
+        is neither one number nor one per channel, or `images` is not a non-empty `[B, H, W, C]`.
+      TypeError: `images` is not floating point, or `key` is no typed key.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> images = jnp.ones((1, 10, 10, 1))
+      >>> float(random_erasing(jax.random.key(0), images, prob=1.0, area=(0.25, 0.25), aspect=(1.0, 1.0)).mean())
+      0.75
+
+    References:
+      Zhong, Zheng, Kang, Li, Yang, "Random erasing data augmentation", AAAI 2020, algorithm 1.
+    """
+    b, h, w, c = images.shape
+    check_prob("random_erasing", prob)
+    check_range("random_erasing", "area", area, 0.0, 1.0, open_low=True)
+    check_range("random_erasing", "aspect", aspect, 0.0, open_low=True)
+    coin_key, box_key, noise_key = jax.random.split(key, 3)
+    if isinstance(fill, str):
+        check_choice("random_erasing", "fill", fill, ("noise",))
+        written = jax.random.normal(noise_key, images.shape, jnp.float32).astype(images.dtype)
+    else:
+        check_fill("random_erasing", fill, c)
+        written = jnp.asarray(fill, images.dtype).reshape(1, 1, 1, -1)
+    box = fitting_box(box_key, (b, h, w), area=area, aspect=aspect)
+    coin = jax.random.bernoulli(coin_key, jnp.asarray(prob, jnp.float32), (b,)) & box.fits
+    rows, columns = (_segment(box.start[:, axis], box.size[:, axis], length) for axis, length in enumerate((h, w)))
+    return _erased(images, rows & coin[:, None], columns, written)
+
+
+def _erased(images: Array, rows: Array, columns: Array, written: Array) -> Array:
+    """Returns the images with what is in both the rows `[B, H]` and the columns `[B, W]` overwritten."""
+    return jnp.where(rows[:, :, None, None] & columns[:, None, :, None], written, images)
+
+
+def _segment_around_uniform_centre(key: Array, batch: int, length: int, side: ArrayLike) -> Array:
     """Returns `[batch, length]`, true where a segment of `side` pixels around a uniform centre lies."""
-    centre = jax.random.randint(key, (batch, 1), 0, length)
+    centre = jax.random.randint(key, (batch,), 0, length)
     side = jnp.asarray(side, jnp.int32)
-    start = centre - side // 2
-    position = jnp.arange(length)[None, :]
-    return (position >= start) & (position < start + side)
+    return _segment(centre - side // 2, side, length)
+
+
+def _segment(start: Array, side: Array, length: int) -> Array:
+    """Returns `[batch, length]`, true on [start, start + side)."""
+    offset = jnp.arange(length, dtype=jnp.int32)[None, :] - start[:, None]
+    return (offset >= 0) & (offset < jnp.broadcast_to(side, start.shape)[:, None])

@@ -43,8 +43,45 @@ def flip_left_right(
       NeurIPS 2012, section 4.1.
     """
     check_prob("flip_left_right", prob)
+    return where_coin(key, prob, images[:, :, ::-1], images)
+
+
+@checked_images
+def flip_up_down(
+    key: Key[Array, ""], images: Float[Array, "b h w c"], *, prob: ArrayLike = 0.5
+) -> Float[Array, "b h w c"]:
+    """Images mirrored top to bottom, each with probability `prob`.
+
+    out[i, j] = in[H - 1 - i, j] where the image's own coin, Bernoulli(prob), says so; else the image, bit for bit.
+
+    Args:
+      key: PRNG key, consumed.
+      images: `[B, H, W, C]`, floating point, any range.
+      prob: probability of the flip, in [0, 1]; may be traced.
+
+    Returns:
+      `[B, H, W, C]`, dtype of `images`; one coin per image.
+
+    Raises:
+      ValueError: `prob` is outside [0, 1], or `images` is not a non-empty `[B, H, W, C]`.
+      TypeError: `images` is not floating point, or `key` is no typed key.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> images = jnp.arange(3.0).reshape(1, 3, 1, 1)
+      >>> flip_up_down(jax.random.key(0), images, prob=1.0).ravel()
+      Array([2., 1., 0.], dtype=float32)
+    """
+    check_prob("flip_up_down", prob)
+    return where_coin(key, prob, images[:, ::-1], images)
+
+
+def where_coin(
+    key: Key[Array, ""], prob: ArrayLike, changed: Float[Array, "b h w c"], images: Float[Array, "b h w c"]
+) -> Float[Array, "b h w c"]:
+    """Returns each image changed with probability `prob`, by a coin of its own."""
     coin = jax.random.bernoulli(key, jnp.asarray(prob, jnp.float32), (images.shape[0], 1, 1, 1))
-    return jnp.where(coin, images[:, :, ::-1], images)
+    return jnp.where(coin, changed, images)
 
 
 @checked_images

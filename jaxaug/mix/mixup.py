@@ -6,6 +6,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from jaxaug.checks import check_number, checked_pairs
+from jaxaug.mix.symmetric_beta import symmetric_beta
 
 
 @checked_pairs(rank=None)
@@ -49,8 +50,7 @@ def mixup(
     b = images.shape[0]
     weight_key, partner_key = jax.random.split(key)
     partner = jax.random.permutation(partner_key, b)
-    alpha = jnp.asarray(alpha, jnp.float32)
-    weight = jax.random.beta(weight_key, alpha, alpha, (b if per_example else 1,))
+    weight = symmetric_beta(weight_key, alpha, (b if per_example else 1,))
     return _blended(images, partner, weight), _blended(labels, partner, weight)
 
 

@@ -1,13 +1,16 @@
 """RICAP: random image cropping and patching."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int32, Key, Shaped
 
-from jaxaug.checks import check_key, check_number, check_size, checked_pairs, described
+from jaxaug.checks import check_choice, check_key, check_number, check_size, checked_pairs, described
+from jaxaug.mix.symmetric_beta import symmetric_beta
+
+Boundary = Literal["beta", "anywhere", "center", "corner"]
 
 
 class RicapPlan(NamedTuple):
@@ -20,7 +23,13 @@ class RicapPlan(NamedTuple):
 
 
 def ricap_plan(
-    key: Key[Array, ""], shape: tuple[int, ...], *, beta: ArrayLike = 0.3, per_example: bool = True
+    key: Key[Array, ""],
+    shape: tuple[int, ...],
+    *,
+    beta: ArrayLike = 0.3,
+    per_example: bool = True,
+    boundary: Boundary = "beta",
+    reach: ArrayLike = 0.5,
 ) -> RicapPlan:
     """The draws of RICAP without the images, for tasks whose targets are not class labels.
 
@@ -28,27 +37,37 @@ def ricap_plan(
     at y_k ~ U{0, ..., H - h_k}, x_k ~ U{0, ..., W - w_k}, ends included, with four independent random permutations
     σ_k of the batch; its weight is W_k = h_k w_k / (H W).
 
+    The first version of the paper had uniform laws in place of Beta, by the names of `boundary`. Its exact ranges were
+    not at hand; here h' and w' are, independently,
+
+      "anywhere"  U[0, 1], which is Beta(1, 1);
+      "center"    U[1/2 - r/2, 1/2 + r/2], with r = `reach`;
+      "corner"    U[0, r/2] or U[1 - r/2, 1], with equal chances (a public implementation has r = 0.874).
+
     Args:
       key: PRNG key, consumed.
       shape: `images.shape`, of which B, H and W are read.
       beta: concentration of the boundary's law, above 0: below 1 the boundary is near a corner, 1 is uniform, above 1
         near the centre. May be traced.
       per_example: one boundary and one set of offsets per example (default), or the paper's one per batch.
+      boundary: "beta", or one of the first version's laws.
+      reach: r, in (0, 1]: the share of each side that "center" or "corner" leaves to the boundary. May be traced.
 
     Returns:
       A `RicapPlan`: source int32 `[B, 4]`, boundary int32 `[B, 2]`, offset int32 `[B, 4, 2]`, weight float32 `[B, 4]`.
 
     Raises:
-      ValueError: `beta` is not above 0, or `shape` is not (B, H, W, ...) of positive sizes.
+      ValueError: `beta` is not above 0, `reach` is outside (0, 1], `boundary` is unknown, or `shape` is not
+        (B, H, W, ...) of positive sizes.
       TypeError: `key` is no typed key.
 
     Example:
       >>> import jax
       >>> plan = ricap_plan(jax.random.key(1), (2, 32, 32, 3))
       >>> plan.boundary.tolist()
-      [[17, 26], [32, 25]]
+      [[29, 32], [18, 7]]
       >>> plan.weight.tolist()
-      [[0.431640625, 0.099609375, 0.380859375, 0.087890625], [0.78125, 0.21875, 0.0, 0.0]]
+      [[0.90625, 0.0, 0.09375, 0.0], [0.123046875, 0.439453125, 0.095703125, 0.341796875]]
 
     References:
       Takahashi, Matsubara, Uehara, "Data augmentation using random image cropping and patching for deep CNNs",
@@ -59,26 +78,47 @@ def ricap_plan(
         raise ValueError(f"ricap_plan takes the shape (B, H, W, ...) of the images; got {tuple(shape)}.")
     for name, length in zip("BHW", shape, strict=False):
         check_size("ricap_plan", name, length, 1)
-    check_number("ricap_plan", "beta", beta, 0.0, open_low=True)
+    _check_options("ricap_plan", beta, boundary, reach)
     b, h, w = shape[:3]
     draws = b if per_example else 1
     boundary_key, offset_key, *source_keys = jax.random.split(key, 6)
 
-    beta = jnp.asarray(beta, jnp.float32)
     extent = jnp.array([[h, w]], jnp.int32)
-    fraction = jax.random.beta(boundary_key, beta, beta, (draws, 2))
-    boundary = jnp.round(fraction * extent.astype(jnp.float32)).astype(jnp.int32)
+    fraction = _boundary_fraction(boundary_key, (draws, 2), beta, boundary, reach)
+    first = jnp.round(fraction * extent.astype(jnp.float32)).astype(jnp.int32)
 
-    size = patch_sizes(boundary, h, w)
+    size = patch_sizes(first, h, w)
     offset = jax.random.randint(offset_key, (draws, 4, 2), 0, extent[:, None] - size + 1)
     weight = (size[..., 0] * size[..., 1]).astype(jnp.float32) / (h * w)
     source = jnp.stack([jax.random.permutation(k, b) for k in source_keys], axis=1).astype(jnp.int32)
     return RicapPlan(
         source,
-        jnp.broadcast_to(boundary, (b, 2)),
+        jnp.broadcast_to(first, (b, 2)),
         jnp.broadcast_to(offset, (b, 4, 2)),
         jnp.broadcast_to(weight, (b, 4)),
     )
+
+
+def _check_options(function: str, beta: ArrayLike, boundary: str, reach: ArrayLike) -> None:
+    check_number(function, "beta", beta, 0.0, open_low=True)
+    check_number(function, "reach", reach, 0.0, 1.0, open_low=True)
+    check_choice(function, "boundary", boundary, get_args(Boundary))
+
+
+def _boundary_fraction(
+    key: Array, shape: tuple[int, ...], beta: ArrayLike, boundary: Boundary, reach: ArrayLike
+) -> Float[Array, "..."]:
+    """Returns h' and w' in [0, 1]."""
+    if boundary == "beta":
+        return symmetric_beta(key, beta, shape)
+    uniform = jax.random.uniform(key, shape)
+    if boundary == "anywhere":
+        return uniform
+    span = jnp.asarray(reach, jnp.float32)
+    if boundary == "center":
+        return 0.5 + span * (uniform - 0.5)
+    # The lower half of the draw goes to the lower end, the upper half to the upper end.
+    return jnp.where(uniform < 0.5, span * uniform, 1.0 - span * (1.0 - uniform))
 
 
 def patch_sizes(boundary: Int32[Array, "b 2"], h: int, w: int) -> Int32[Array, "b 4 2"]:
@@ -109,7 +149,7 @@ def apply_ricap(plan: RicapPlan, images: Shaped[Array, "b h w c"]) -> Shaped[Arr
       >>> import jax, jax.numpy as jnp
       >>> plan = ricap_plan(jax.random.key(3), (2, 1, 6, 1), beta=1.0)
       >>> apply_ricap(plan, jnp.arange(12.0).reshape(2, 1, 6, 1))[..., 0].tolist()
-      [[[4.0, 5.0, 7.0, 8.0, 9.0, 10.0]], [[10.0, 11.0, 2.0, 3.0, 4.0, 5.0]]]
+      [[[1.0, 6.0, 7.0, 8.0, 9.0, 10.0]], [[0.0, 1.0, 8.0, 9.0, 10.0, 11.0]]]
 
     References:
       Takahashi, Matsubara, Uehara, IEEE TCSVT 30(9), 2020, figure 1.
@@ -179,6 +219,8 @@ def ricap(
     *,
     beta: ArrayLike = 0.3,
     per_example: bool = True,
+    boundary: Boundary = "beta",
+    reach: ArrayLike = 0.5,
     image_mixing: bool = True,
     label_mixing: bool = True,
 ) -> tuple[Float[Array, "b h w c"], Float[Array, "b k"]]:
@@ -193,6 +235,9 @@ def ricap(
       labels: `[B, K]`, one-hot or soft, floating point.
       beta: concentration of the boundary's Beta law, above 0; the paper's is 0.3. May be traced.
       per_example: one boundary and one set of offsets per example (default), or the paper's one per batch.
+      boundary: the boundary's law: "beta", or "anywhere", "center" or "corner" of the paper's first version, as
+        `ricap_plan` describes them.
+      reach: of "center" and "corner", in (0, 1]; may be traced.
       image_mixing: False leaves the images as they are, and still mixes the labels (the paper's ablation).
       label_mixing: False gives each output the label of its largest patch (the other ablation). Both False change
         nothing.
@@ -201,7 +246,7 @@ def ricap(
       Images and labels, shapes and dtypes as given; every example has its own sources.
 
     Raises:
-      ValueError: `beta` is not above 0, shapes disagree or are empty.
+      ValueError: `beta` is not above 0, `reach` is outside (0, 1], `boundary` is unknown, shapes disagree or are empty.
       TypeError: images or labels are not floating point, or `key` is no typed key.
 
     Example:
@@ -217,7 +262,8 @@ def ricap(
       Takahashi, Matsubara, Uehara, "Data augmentation using random image cropping and patching for deep CNNs",
       IEEE TCSVT 30(9), 2020, section III; ablations in section IV.
     """
-    plan = ricap_plan(key, images.shape, beta=beta, per_example=per_example)
+    _check_options("ricap", beta, boundary, reach)
+    plan = ricap_plan(key, images.shape, beta=beta, per_example=per_example, boundary=boundary, reach=reach)
     if not image_mixing and not label_mixing:
         return images, labels
     mixed = apply_ricap(plan, images) if image_mixing else images

@@ -1,0 +1,97 @@
+"""Images read at fractional places, by one convention for all geometry.
+
+Pixel (i, j) is the point (i, j), its centre; coordinates are (y, x) with y downwards. Matrices map points of the output
+to points of the input, both measured from the centre of the image, ((H - 1) / 2, (W - 1) / 2).
+"""
+
+from typing import Literal
+
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from jaxaug.checks import check_choice, concrete
+
+Interpolation = Literal["bilinear", "nearest"]
+Border = Literal["constant", "reflect"]
+Fill = ArrayLike | tuple[ArrayLike, ...]
+
+
+def check_fill(function: str, fill: Fill, channels: int) -> None:
+    """Raises unless `fill` is one number, or one per channel."""
+    if jnp.shape(jnp.asarray(fill)) not in ((), (1,), (channels,)):
+        raise ValueError(
+            f"{function} takes one fill, or one per channel of {channels}; got {concrete(fill) or fill!r}."
+        )
+
+
+def check_sampling(function: str, interpolation: str, border: str, fill: Fill, channels: int) -> None:
+    """Raises unless the three options that all geometry shares are what they should be."""
+    check_choice(function, "interpolation", interpolation, ("bilinear", "nearest"))
+    check_choice(function, "border", border, ("constant", "reflect"))
+    check_fill(function, fill, channels)
+
+
+def resampled(
+    images: Float[Array, "b h w c"],
+    inverse: Float[Array, "b 2 3"],
+    *,
+    interpolation: Interpolation = "bilinear",
+    border: Border = "constant",
+    fill: Fill = 0.0,
+) -> Float[Array, "b h w c"]:
+    """Returns out[p] = in[A p + t], with `inverse` = [A | t] per example, acting on (y, x) from the centre.
+
+    Beyond the border lies `fill` ("constant"), towards which the outermost half pixel fades, or the mirrored image
+    d c b a | a b c d | d c b a ("reflect", as scipy.ndimage names it).
+    """
+    _, h, w, _ = images.shape
+    i = jnp.arange(h, dtype=jnp.float32)[None, :, None] - (h - 1) / 2
+    j = jnp.arange(w, dtype=jnp.float32)[None, None, :] - (w - 1) / 2
+    m = inverse[:, :, :, None, None]
+    y = m[:, 0, 0] * i + m[:, 0, 1] * j + m[:, 0, 2] + (h - 1) / 2
+    x = m[:, 1, 0] * i + m[:, 1, 1] * j + m[:, 1, 2] + (w - 1) / 2
+    # A frame of one pixel, so that no tap has to be masked: the frame holds what lies beyond the border.
+    frame = ((0, 0), (1, 2), (1, 2), (0, 0))
+    if border == "reflect":
+        y, x = _folded(y, h), _folded(x, w)
+        canvas = jnp.pad(images, frame, mode="edge")
+    else:
+        y, x = jnp.clip(y, -1.0, h), jnp.clip(x, -1.0, w)
+        colour = jnp.asarray(fill, images.dtype).reshape(1, 1, 1, -1)
+        canvas = jnp.broadcast_to(colour, (images.shape[0], h + 3, w + 3, images.shape[3]))
+        canvas = canvas.at[:, 1 : h + 1, 1 : w + 1].set(images)
+    return read_at(canvas, y + 1.0, x + 1.0, interpolation=interpolation)
+
+
+def read_at(
+    canvas: Float[Array, "b H W c"],
+    y: Float[Array, "b h _w"],
+    x: Float[Array, "b _h w"],
+    *,
+    interpolation: Interpolation,
+) -> Float[Array, "b h w c"]:
+    """Returns the values at points (y, x) that lie in [0, H - 1) and [0, W - 1); y and x broadcast to `[b, h, w]`."""
+    b, height, width, c = canvas.shape
+    pixels = canvas.reshape(b * height * width, c)
+    image = (jnp.arange(b, dtype=jnp.int32) * (height * width))[:, None, None]
+    if interpolation == "nearest":
+        row, column = jnp.floor(y + 0.5).astype(jnp.int32), jnp.floor(x + 0.5).astype(jnp.int32)
+        return pixels.at[image + row * width + column].get(mode="promise_in_bounds")
+
+    top, left = jnp.floor(y), jnp.floor(x)
+    down, right = (y - top)[..., None], (x - left)[..., None]
+    first = image + top.astype(jnp.int32) * width + left.astype(jnp.int32)
+
+    def tap(offset: int) -> Array:
+        return pixels.at[first + offset].get(mode="promise_in_bounds").astype(jnp.float32)
+
+    upper = (1.0 - right) * tap(0) + right * tap(1)
+    lower = (1.0 - right) * tap(width) + right * tap(width + 1)
+    return ((1.0 - down) * upper + down * lower).astype(canvas.dtype)
+
+
+def _folded(v: Array, length: int) -> Array:
+    """Returns the point in [-1/2, length - 1/2] that v is the mirror image of."""
+    v = jnp.mod(v + 0.5, 2.0 * length)
+    return jnp.minimum(v, 2.0 * length - v) - 0.5

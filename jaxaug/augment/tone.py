@@ -1,0 +1,198 @@
+"""Augmentations by a curve from old values to new ones, on [0, 1]."""
+
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Key
+
+from jaxaug.augment.geometry import where_coin
+from jaxaug.checks import check_number, check_prob, checked_images
+
+_LEVELS = 256
+
+
+@checked_images
+def invert(key: Key[Array, ""], images: Float[Array, "b h w c"], *, prob: ArrayLike = 0.5) -> Float[Array, "b h w c"]:
+    """Images turned into their negative, each with probability `prob`.
+
+    out = 1 - in where the image's own coin, Bernoulli(prob), says so.
+
+    Args:
+      key: PRNG key, consumed.
+      images: `[B, H, W, C]`, floating point, in [0, 1].
+      prob: probability in [0, 1]; may be traced.
+
+    Returns:
+      `[B, H, W, C]`, dtype of `images`; one coin per image.
+
+    Raises:
+      ValueError: `prob` is outside [0, 1], or `images` is not a non-empty `[B, H, W, C]`.
+      TypeError: `images` is not floating point, or `key` is no typed key.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> invert(jax.random.key(0), jnp.array([0.0, 0.25]).reshape(1, 1, 2, 1), prob=1.0).ravel()
+      Array([1.  , 0.75], dtype=float32)
+    """
+    check_prob("invert", prob)
+    return where_coin(key, prob, inverted(images), images)
+
+
+@checked_images
+def solarize(
+    key: Key[Array, ""], images: Float[Array, "b h w c"], *, threshold: ArrayLike = 0.5
+) -> Float[Array, "b h w c"]:
+    """Images whose bright values are inverted.
+
+    out = in where in < t, else 1 - in. Nothing is drawn: the key has no effect.
+
+    Args:
+      key: PRNG key, unused.
+      images: `[B, H, W, C]`, floating point, in [0, 1].
+      threshold: t; above 1 nothing changes. May be traced.
+
+    Returns:
+      `[B, H, W, C]`, dtype of `images`.
+
+    Raises:
+      ValueError: `threshold` is not finite, or `images` is not a non-empty `[B, H, W, C]`.
+      TypeError: `images` is not floating point, or `key` is no typed key.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> solarize(jax.random.key(0), jnp.array([0.25, 0.5, 1.0]).reshape(1, 1, 3, 1), threshold=0.5).ravel()
+      Array([0.25, 0.5 , 0.  ], dtype=float32)
+    """
+    check_number("solarize", "threshold", threshold)
+    return solarized(images, jnp.broadcast_to(jnp.asarray(threshold, jnp.float32), images.shape[:1]))
+
+
+@checked_images
+def posterize(key: Key[Array, ""], images: Float[Array, "b h w c"], *, bits: ArrayLike = 4) -> Float[Array, "b h w c"]:
+    """Images of which the highest `bits` of the 8 bits per value are kept.
+
+    out = 2^(8-b) floor(round(255 in) / 2^(8-b)) / 255, in clipped to [0, 1]. Nothing is drawn: the key has no effect.
+
+    Args:
+      key: PRNG key, unused.
+      images: `[B, H, W, C]`, floating point, in [0, 1].
+      bits: b, a whole number from 1 to 8, where 8 rounds to the nearest level; may be traced.
+
+    Returns:
+      `[B, H, W, C]` in [0, 1], dtype of `images`.
+
+    Raises:
+      ValueError: `bits` is outside [1, 8], or `images` is not a non-empty `[B, H, W, C]`.
+      TypeError: `images` is not floating point, or `key` is no typed key.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> out = posterize(jax.random.key(0), jnp.array([100.0, 200.0]).reshape(1, 1, 2, 1) / 255, bits=2)
+      >>> [round(255 * float(x)) for x in out.ravel()]
+      [64, 192]
+    """
+    check_number("posterize", "bits", bits, 1, 8)
+    return posterized(images, jnp.broadcast_to(jnp.asarray(bits, jnp.float32), images.shape[:1]))
+
+
+@checked_images
+def autocontrast(
+    key: Key[Array, ""], images: Float[Array, "b h w c"], *, prob: ArrayLike = 0.5
+) -> Float[Array, "b h w c"]:
+    """Images stretched to the full range in every channel, each with probability `prob`.
+
+    out = (in - min) / (max - min) over the pixels of a channel, where the image's own coin, Bernoulli(prob), says so;
+    a channel of one value stays.
+
+    Args:
+      key: PRNG key, consumed.
+      images: `[B, H, W, C]`, floating point, any range.
+      prob: probability in [0, 1]; may be traced.
+
+    Returns:
+      `[B, H, W, C]`, in [0, 1] where it was stretched, dtype of `images`; one coin per image.
+
+    Raises:
+      ValueError: `prob` is outside [0, 1], or `images` is not a non-empty `[B, H, W, C]`.
+      TypeError: `images` is not floating point, or `key` is no typed key.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> autocontrast(jax.random.key(0), jnp.array([0.25, 0.5, 0.75]).reshape(1, 1, 3, 1), prob=1.0).ravel()
+      Array([0. , 0.5, 1. ], dtype=float32)
+    """
+    check_prob("autocontrast", prob)
+    return where_coin(key, prob, autocontrasted(images), images)
+
+
+@checked_images
+def equalize(key: Key[Array, ""], images: Float[Array, "b h w c"], *, prob: ArrayLike = 0.5) -> Float[Array, "b h w c"]:
+    """Images whose histogram is made even in every channel, each with probability `prob`.
+
+    On the 256 levels v = round(255 in), as Pillow does it: with n(v) the pixels of level v, N(v) those below, and
+    s = (pixels - n(v_max)) div 255, level v becomes min((s div 2 + N(v)) div s, 255); where s is 0 it stays. An image
+    that its coin, Bernoulli(prob), leaves out keeps its values.
+
+    Args:
+      key: PRNG key, consumed.
+      images: `[B, H, W, C]`, floating point, in [0, 1].
+      prob: probability in [0, 1]; may be traced.
+
+    Returns:
+      `[B, H, W, C]` in [0, 1], dtype of `images`; one coin per image.
+
+    Raises:
+      ValueError: `prob` is outside [0, 1], or `images` is not a non-empty `[B, H, W, C]`.
+      TypeError: `images` is not floating point, or `key` is no typed key.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> images = (jnp.arange(1024.0) // 8 / 255).reshape(1, 32, 32, 1)  # the lower half of the range
+      >>> float(equalize(jax.random.key(0), images, prob=1.0).max())
+      1.0
+    """
+    check_prob("equalize", prob)
+    return where_coin(key, prob, equalized(images), images)
+
+
+def inverted(images: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """Returns 1 - in."""
+    return jnp.ones((), images.dtype) - images
+
+
+def solarized(images: Float[Array, "b h w c"], threshold: Float[Array, " b"]) -> Float[Array, "b h w c"]:
+    """Returns the images, inverted from the threshold upwards."""
+    return jnp.where(images.astype(jnp.float32) < threshold[:, None, None, None], images, inverted(images))
+
+
+def posterized(images: Float[Array, "b h w c"], bits: Float[Array, " b"]) -> Float[Array, "b h w c"]:
+    """Returns the images with so many of 8 bits kept."""
+    step = jnp.exp2(8.0 - bits)[:, None, None, None]
+    return (jnp.floor(_levels(images) / step) * step / 255.0).astype(images.dtype)
+
+
+def autocontrasted(images: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """Returns the images with every channel stretched to [0, 1]."""
+    x = images.astype(jnp.float32)
+    low, high = jnp.min(x, axis=(1, 2), keepdims=True), jnp.max(x, axis=(1, 2), keepdims=True)
+    return jnp.where(high > low, (x - low) / jnp.where(high > low, high - low, 1.0), x).astype(images.dtype)
+
+
+def equalized(images: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """Returns the images with an even histogram in every channel."""
+    b, h, w, c = images.shape
+    level = _levels(images).astype(jnp.int32)
+    channel = jnp.arange(b * c, dtype=jnp.int32).reshape(b, 1, 1, c)
+    place = (channel * _LEVELS + level).ravel()  # each channel of each image has a histogram of its own
+    count = jnp.zeros(b * c * _LEVELS, jnp.int32).at[place].add(1, mode="promise_in_bounds").reshape(b * c, _LEVELS)
+    below = jnp.cumsum(count, axis=1) - count
+    largest = jnp.max(level, axis=(1, 2)).reshape(b * c, 1)
+    step = (h * w - jnp.take_along_axis(count, largest, axis=1)) // 255
+    curve = jnp.minimum((step // 2 + below) // jnp.maximum(step, 1), 255)
+    curve = jnp.where(step > 0, curve, jnp.arange(_LEVELS, dtype=jnp.int32)[None, :])
+    new = curve.ravel().at[place].get(mode="promise_in_bounds").reshape(images.shape)
+    return (new.astype(jnp.float32) / 255.0).astype(images.dtype)
+
+
+def _levels(images: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """Returns round(255 in) for `in` clipped to [0, 1], float32."""
+    return jnp.round(jnp.clip(images.astype(jnp.float32), 0.0, 1.0) * 255.0)
