@@ -8,7 +8,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from jaxaug.augment.boxes import fitting_box
-from jaxaug.augment.resampling import check_fill
+from jaxaug.augment.resampling import Fill, check_fill
 from jaxaug.checks import check_choice, check_number, check_prob, check_range, checked_images
 
 
@@ -18,7 +18,7 @@ def cutout(
     images: Float[Array, "b h w c"],
     *,
     size: ArrayLike | tuple[ArrayLike, ArrayLike] = 16,
-    fill: ArrayLike | tuple[ArrayLike, ...] = 0.0,
+    fill: Fill = 0.0,
     prob: ArrayLike = 1.0,
 ) -> Float[Array, "b h w c"]:
     """Images with one rectangle each overwritten by a constant.
@@ -76,7 +76,7 @@ def random_erasing(
     prob: ArrayLike = 0.5,
     area: tuple[ArrayLike, ArrayLike] = (0.02, 0.4),
     aspect: tuple[ArrayLike, ArrayLike] = (0.3, 1 / 0.3),
-    fill: ArrayLike | tuple[ArrayLike, ...] | Literal["noise"] = 0.0,
+    fill: Fill | Literal["noise"] = 0.0,
 ) -> Float[Array, "b h w c"]:
     """Images of which a box of random size, shape and place is overwritten, each with probability `prob`.
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int32, Key
 from jaxaug.augment.colour import brightened, contrasted, saturated
 from jaxaug.augment.dispatch import applied_by_choice
 from jaxaug.augment.filtering import sharpened
-from jaxaug.augment.resampling import resampled
+from jaxaug.augment.resampling import Fill, check_fill, resampled
 from jaxaug.augment.tone import autocontrasted, equalized, posterized, solarized
 from jaxaug.checks import check_number, check_size, checked_images
 
@@ -39,7 +39,7 @@ def rand_augment(
     *,
     num_ops: int = 2,
     magnitude: ArrayLike = 9.0,
-    fill: ArrayLike | tuple[ArrayLike, ...] = 0.0,
+    fill: Fill = 0.0,
 ) -> Float[Array, "b h w c"]:
     """Images through `num_ops` operations each, drawn for every image alone, all at one magnitude.
 
@@ -77,6 +77,7 @@ def rand_augment(
     """
     check_size("rand_augment", "num_ops", num_ops, 1)
     check_number("rand_augment", "magnitude", magnitude, 0.0)
+    check_fill("rand_augment", fill, images.shape[3])
     b, h, w, _ = images.shape
     reach = Reach(degrees=30.0, shear=0.3, translation=(150 / 331 * h, 150 / 331 * w), factor=0.9, bits=4.0)
     choice_key, sign_key = jax.random.split(key)
@@ -92,7 +93,7 @@ def rand_augment(
 
 @checked_images
 def trivial_augment(
-    key: Key[Array, ""], images: Float[Array, "b h w c"], *, fill: ArrayLike | tuple[ArrayLike, ...] = 0.0
+    key: Key[Array, ""], images: Float[Array, "b h w c"], *, fill: Fill = 0.0
 ) -> Float[Array, "b h w c"]:
     """Images through one operation each, the operation and its strength drawn for every image alone.
 
@@ -121,6 +122,7 @@ def trivial_augment(
     References:
       Müller, Hutter, "TrivialAugment: Tuning-free yet state-of-the-art data augmentation", ICCV 2021, section 3.
     """
+    check_fill("trivial_augment", fill, images.shape[3])
     b = images.shape[0]
     reach = Reach(degrees=135.0, shear=0.99, translation=(32.0, 32.0), factor=0.99, bits=6.0)
     choice_key, strength_key, sign_key = jax.random.split(key, 3)
@@ -136,7 +138,7 @@ def _operated(
     sign: Float[Array, " b"],
     strength: Float[Array, " b"],
     reach: Reach,
-    fill: ArrayLike | tuple[ArrayLike, ...],
+    fill: Fill,
 ) -> Float[Array, "b h w c"]:
     """Returns each image after the operation that it has drawn."""
 

@@ -1,11 +1,11 @@
-"""flip_left_right against NumPy's slicing."""
+"""Flips against NumPy's slicing."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxaug.augment import flip_left_right
+from jaxaug.augment import flip_left_right, flip_up_down
 
 KEY = jax.random.key(0)
 
@@ -60,3 +60,13 @@ def test_gradient_is_the_gradient_of_the_mirror() -> None:
 def test_prob_outside_the_unit_interval_is_refused(prob: float) -> None:
     with pytest.raises(ValueError, match=r"flip_left_right takes prob in \[0, 1\]; got"):
         flip_left_right(KEY, images(2, 2, 2, 1), prob=prob)
+
+
+def test_up_and_down_are_exchanged_with_probability_prob() -> None:
+    given = np.asarray(images(400, 3, 2, 1))
+    np.testing.assert_array_equal(flip_up_down(KEY, jnp.asarray(given), prob=1.0), given[:, ::-1])
+    np.testing.assert_array_equal(flip_up_down(KEY, jnp.asarray(given), prob=0.0), given)
+    out = np.asarray(flip_up_down(KEY, jnp.asarray(given), prob=0.3))
+    kept, mirrored = (out == given).all((1, 2, 3)), (out == given[:, ::-1]).all((1, 2, 3))
+    assert (kept ^ mirrored).all()
+    assert abs(mirrored.mean() - 0.3) < 5 * (0.21 / 400) ** 0.5

@@ -65,7 +65,8 @@ def test_the_gallery_draws_three_settings_of_each_function(tmp_path, monkeypatch
 
 
 def test_every_setting_of_the_gallery_is_an_option_of_its_function():
-    for name in gallery.STRENGTHS.keys() & set(gallery.names()):
+    assert gallery.STRENGTHS.keys() <= set(gallery.names())
+    for name in gallery.STRENGTHS:
         function, settings = getattr(jaxaug, name), gallery.STRENGTHS[name]
         assert len(settings) == 3
         for options in settings:
