@@ -70,7 +70,7 @@ def test_without_either_mixing_nothing_changes() -> None:
 
 
 @pytest.mark.parametrize("switches", [{}, {"image_mixing": False}, {"label_mixing": False}])
-def test_half_precision_labels_are_the_rounded_ones(switches: dict[str, bool]) -> None:
+def test_half_precision_labels_are_the_rounded_ones(switches: dict[str, Any]) -> None:
     labels = LABELS.astype(jnp.bfloat16)
     half = ricap(KEY, IMAGES, labels, beta=1.0, **switches)[1]
     full = ricap(KEY, IMAGES, labels.astype(jnp.float32), beta=1.0, **switches)[1]
