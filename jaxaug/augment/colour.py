@@ -8,10 +8,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from jaxaug.augment.geometry import where_coin
+from jaxaug.augment.planes import brightened, contrasted, grey, hue_shifted, on_planes, saturated
 from jaxaug.checks import check_number, check_prob, checked_images, described
-
-# Luma of ITU-R BT.601, which Pillow and the papers' code take for grey.
-_LUMA = (0.299, 0.587, 0.114)
 
 
 def check_rgb(function: str, images: Any) -> None:
@@ -53,7 +51,8 @@ def brightness(
       [0.68, 0.69, 0.43]
     """
     check_number("brightness", "strength", strength, 0.0)
-    return brightened(images, drawn_factor(key, images.shape[0], strength))
+    factor = drawn_factor(key, images.shape[0], strength)
+    return on_planes(lambda planes: brightened(planes, factor), images)
 
 
 @checked_images
@@ -84,7 +83,8 @@ def contrast(
       [0.16, 0.84]
     """
     check_number("contrast", "strength", strength, 0.0)
-    return contrasted(images, drawn_factor(key, images.shape[0], strength))
+    factor = drawn_factor(key, images.shape[0], strength)
+    return on_planes(lambda planes: contrasted(planes, factor), images)
 
 
 @checked_images
@@ -116,7 +116,8 @@ def saturation(
     """
     check_number("saturation", "strength", strength, 0.0)
     check_rgb("saturation", images)
-    return saturated(images, drawn_factor(key, images.shape[0], strength))
+    factor = drawn_factor(key, images.shape[0], strength)
+    return on_planes(lambda planes: saturated(planes, factor), images)
 
 
 @checked_images
@@ -146,7 +147,7 @@ def hue(key: Key[Array, ""], images: Float[Array, "b h w c"], *, strength: Array
     check_number("hue", "strength", strength, 0.0, 0.5)
     check_rgb("hue", images)
     turns = jax.random.uniform(key, images.shape[:1], minval=-1.0, maxval=1.0) * jnp.asarray(strength, jnp.float32)
-    return hue_shifted(images, turns)
+    return on_planes(lambda planes: hue_shifted(planes, turns), images)
 
 
 @checked_images
@@ -177,84 +178,5 @@ def grayscale(
     """
     check_prob("grayscale", prob)
     check_rgb("grayscale", images)
-    return where_coin(key, prob, greyed(images), images)
-
-
-def brightened(images: Float[Array, "b h w c"], factor: Float[Array, " b"]) -> Float[Array, "b h w c"]:
-    """Returns clip(f in, 0, 1)."""
-    return _clipped(_each(factor) * images.astype(jnp.float32), images)
-
-
-def contrasted(images: Float[Array, "b h w c"], factor: Float[Array, " b"]) -> Float[Array, "b h w c"]:
-    """Returns clip(m + f (in - m), 0, 1) with m the mean grey of each image."""
-    return _blended(images, _each(mean_grey(images)), factor)
-
-
-def saturated(images: Float[Array, "b h w 3"], factor: Float[Array, " b"]) -> Float[Array, "b h w 3"]:
-    """Returns clip(g + f (in - g), 0, 1) with g the grey of each pixel."""
-    return _blended(images, grey(images), factor)
-
-
-def greyed(images: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
-    """Returns the grey of each pixel in all three channels."""
-    return jnp.broadcast_to(grey(images), images.shape).astype(images.dtype)
-
-
-def hue_shifted(images: Float[Array, "b h w 3"], turns: Float[Array, " b"]) -> Float[Array, "b h w 3"]:
-    """Returns the images with every hue moved by its image's share of a turn.
-
-    With v the largest and c the spread of a pixel's channels, channel n is v - c max(0, min(k, 4 - k, 1)) for
-    k = (n + 6 h) mod 6 and n = 5, 3, 1, at the new hue h: no case distinction, and no HSV image in memory.
-    """
-    x = jnp.clip(images.astype(jnp.float32), 0.0, 1.0)
-    red, green, blue = x[..., 0], x[..., 1], x[..., 2]
-    value, least = jnp.maximum(jnp.maximum(red, green), blue), jnp.minimum(jnp.minimum(red, green), blue)
-    spread = value - least
-    over = 1.0 / jnp.where(spread > 0, spread, 1.0)
-    sextant = jnp.where(
-        value == red,
-        (green - blue) * over,
-        jnp.where(value == green, 2.0 + (blue - red) * over, 4.0 + (red - green) * over),
-    )
-    # In (-1 - 3, 5 + 3): two turns up, every k below is positive.
-    moved = sextant + 6.0 * turns[:, None, None]
-    channels = []
-    for n in (5.0, 3.0, 1.0):
-        k = n + moved
-        k = k - 6.0 * jnp.floor(k * (1.0 / 6.0))
-        channels.append(value - spread * jnp.clip(jnp.minimum(k, 4.0 - k), 0.0, 1.0))
-    # A turn of nothing is the image itself, not the image up to rounding.
-    moved_at_all = (turns != 0)[:, None, None, None]
-    return jnp.where(moved_at_all, jnp.stack(channels, axis=-1), x).astype(images.dtype)
-
-
-def grey(images: Float[Array, "b h w 3"]) -> Float[Array, "b h w 1"]:
-    """Returns 0.299 R + 0.587 G + 0.114 B in float32."""
-    x = images.astype(jnp.float32)
-    red, green, blue = (weight * x[..., k : k + 1] for k, weight in enumerate(_LUMA))
-    return red + green + blue
-
-
-def mean_grey(images: Float[Array, "b h w c"]) -> Float[Array, " b"]:
-    """Returns the mean of each image's grey (of its values, where it has not three channels), in float32."""
-    mean = jnp.mean(images.astype(jnp.float32), axis=(1, 2))
-    if images.shape[3] != 3:
-        return jnp.mean(mean, axis=1)
-    return jnp.sum(mean * jnp.array([_LUMA], jnp.float32), axis=1)
-
-
-def _blended(images: Array, towards: Array, factor: Array) -> Array:
-    """Returns clip(t + f (in - t), 0, 1), and the image itself at f = 1."""
-    x = images.astype(jnp.float32)
-    f = _each(factor)
-    # f in + (1 - f) t is exact at f = 1, where t + f (in - t) is not.
-    return _clipped(f * x + (1.0 - f) * towards, images)
-
-
-def _clipped(x: Array, images: Array) -> Array:
-    return jnp.clip(x, 0.0, 1.0).astype(images.dtype)
-
-
-def _each(factor: Array) -> Array:
-    """Returns `[B, 1, 1, 1]`."""
-    return factor[:, None, None, None]
+    greyed = on_planes(lambda planes: jnp.broadcast_to(grey(planes), planes.shape), images)
+    return where_coin(key, prob, greyed, images)

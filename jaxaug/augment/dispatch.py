@@ -14,9 +14,9 @@ _BLOCK_SHARE = 4
 def applied_by_choice(
     functions: Sequence[Callable[[Array, Array], Array]],
     choice: Int32[Array, " b"],
-    images: Float[Array, "b h w c"],
+    images: Float[Array, "b *rest"],
     parameters: Float[Array, "b p"],
-) -> Float[Array, "b h w c"]:
+) -> Float[Array, "b *rest"]:
     """Returns out_i = functions[choice_i](images, parameters)_i.
 
     Applying every function to every example and selecting costs as many passes as there are functions. Here the
@@ -24,9 +24,9 @@ def applied_by_choice(
     switch, so about 1 + 1 / share of the batch is computed in all, whatever the number of functions.
 
     Args:
-      functions: each `(images [n, H, W, C], parameters [n, P]) -> images`, example by example.
+      functions: each `(images [n, ...], parameters [n, P]) -> images`, example by example.
       choice: the function of each example, in [0, len(functions)).
-      images: `[B, H, W, C]`.
+      images: `[B, ...]`.
       parameters: what the functions need to know of each example.
     """
     batch, kinds = images.shape[0], len(functions)

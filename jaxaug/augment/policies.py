@@ -1,5 +1,6 @@
 """Policies that draw an operation for each example: RandAugment and TrivialAugment."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -7,9 +8,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int32, Key
 
-from jaxaug.augment.colour import brightened, contrasted, saturated
 from jaxaug.augment.dispatch import applied_by_choice
 from jaxaug.augment.filtering import sharpened
+from jaxaug.augment.planes import Step, brightened, contrasted, on_planes, saturated
 from jaxaug.augment.resampling import Fill, check_fill, resampled
 from jaxaug.augment.tone import autocontrasted, equalized, posterized, solarized
 from jaxaug.checks import check_number, check_size, checked_images
@@ -160,12 +161,15 @@ def _operated(
     amount = where(("posterize",), jnp.maximum(8.0 - jnp.round(strength * reach.bits), 1.0), amount)
     amount = where(("solarize",), jnp.maximum(1.0 - strength, 0.0), amount)
 
+    def by_factor(step: Step) -> Callable[[Array, Array], Array]:
+        return lambda x, p: on_planes(lambda planes: step(planes, p[:, 6]), x)
+
     functions = {
         "geometric": lambda x, p: resampled(x, p[:, :6].reshape(-1, 2, 3), fill=fill),
         "identity": lambda x, p: x,
-        "brightness": lambda x, p: brightened(x, p[:, 6]),
-        "saturation": lambda x, p: saturated(x, p[:, 6]) if x.shape[-1] == 3 else x,
-        "contrast": lambda x, p: contrasted(x, p[:, 6]),
+        "brightness": by_factor(brightened),
+        "saturation": by_factor(saturated) if images.shape[3] == 3 else lambda x, p: x,
+        "contrast": by_factor(contrasted),
         "sharpness": lambda x, p: sharpened(x, p[:, 6]),
         "posterize": lambda x, p: posterized(x, p[:, 6]),
         "solarize": lambda x, p: solarized(x, p[:, 6]),

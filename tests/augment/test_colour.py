@@ -1,6 +1,8 @@
 """Colour against Pillow's enhancers and Python's colorsys."""
 
 import colorsys
+import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -12,15 +14,24 @@ from hypothesis import strategies as st
 from laws.interface import annotations_unchecked
 from PIL import Image, ImageEnhance
 
-from jaxaug.augment import brightness, color_jitter, contrast, grayscale, hue, saturation
-from jaxaug.augment.colour import brightened, contrasted, drawn_factor, greyed, hue_shifted, mean_grey, saturated
-from jaxaug.augment.jitter import jittered
+from jaxaug.augment import brightness, color_jitter, contrast, grayscale, hue, planes, saturation
+from jaxaug.augment.colour import drawn_factor
+from jaxaug.augment.jitter import jittered, jittered_in_order
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.uniform(size=(4, 6, 5, 3)).astype(np.float32)
 BYTES = RNG.integers(0, 256, (4, 6, 5, 3), np.uint8)
 KEY = jax.random.key(0)
 LEVELS = st.sampled_from([0.0, 0.2, 0.5, 0.7, 1.0])
+
+
+def on_images(step):
+    return lambda images, amounts: planes.on_planes(lambda p: step(p, amounts), images)
+
+
+brightened, contrasted, saturated, hue_shifted = map(
+    on_images, (planes.brightened, planes.contrasted, planes.saturated, planes.hue_shifted)
+)
 
 
 def of_pillow(enhancer, factor):
@@ -49,11 +60,14 @@ def test_the_formulas_in_float64():
     for function, towards in ((brightened, 0 * x), (saturated, grey), (contrasted, mean)):
         expected = np.clip(towards + f * (x - towards), 0, 1)
         np.testing.assert_allclose(function(jnp.asarray(IMAGES), factors), expected, atol=1e-6)
-    np.testing.assert_allclose(greyed(jnp.asarray(IMAGES)), np.broadcast_to(grey, x.shape), atol=1e-6)
+    found = grayscale(KEY, jnp.asarray(IMAGES), prob=1.0)
+    np.testing.assert_allclose(found, np.broadcast_to(grey, x.shape), atol=1e-6)
 
 
 def test_without_three_channels_contrast_takes_the_mean_of_all_values():
-    np.testing.assert_allclose(mean_grey(jnp.asarray(IMAGES[..., :1])), IMAGES[..., 0].mean((1, 2)), rtol=1e-6)
+    values = IMAGES[..., :2].reshape(4, -1, 2)
+    found = planes.mean_grey(jnp.asarray(values.transpose(0, 2, 1)))
+    np.testing.assert_allclose(found, values.mean((1, 2)), rtol=1e-6)
 
 
 @settings(deadline=None, max_examples=60)
@@ -118,24 +132,41 @@ def test_jitter_takes_its_steps_in_the_order_given():
     amounts = np.array(
         [[1.3, 0.6, 1.4, 0.1], [0.7, 1.5, 0.5, -0.2], [1.6, 1.6, 1.6, 0.3], [0.5, 0.5, 2.0, 0.05]], np.float32
     )
-    found = jittered(jnp.asarray(IMAGES), jnp.asarray(amounts), jnp.asarray(orders))
-    for n in range(4):
-        image = jnp.asarray(IMAGES[n : n + 1])
-        for step in orders[n]:
-            image = steps[step](image, jnp.asarray(amounts[n : n + 1, step]))
-        np.testing.assert_allclose(found[n], image[0], atol=1e-6)
+    images, drawn = jnp.asarray(IMAGES), jnp.asarray(amounts)
+    ordered = planes.on_planes(lambda p: jittered_in_order(p, drawn, jnp.asarray(orders)), images)
+    unordered = planes.on_planes(lambda p: jittered(p, drawn), images)
+    for found, taken in ((ordered, orders), (unordered, np.tile(np.arange(4), (4, 1)))):
+        for n in range(4):
+            image = images[n : n + 1]
+            for step in taken[n]:
+                image = steps[step](image, drawn[n : n + 1, step])
+            np.testing.assert_allclose(found[n], image[0], atol=1e-6)
 
 
-def test_the_orders_of_jitter_are_uniform():
-    """Brightness up to white and saturation down to grey do not commute, so the order shows."""
-    images = jnp.broadcast_to(jnp.asarray([0.9, 0.2, 0.1]).reshape(1, 1, 1, 3), (3000, 1, 1, 3))
-    keys = jax.random.split(KEY, 5)
-    order = jnp.argsort(jax.random.uniform(keys[4], (3000, 4)), axis=1)
-    counts = np.unique(np.asarray(order) @ [64, 16, 4, 1], return_counts=True)[1]
-    assert len(counts) == 24
-    assert scipy.stats.chisquare(counts).pvalue > 1e-4
-    out = np.asarray(color_jitter(KEY, images, brightness=1.0, contrast=0.0, saturation=1.0, hue=0.0))
-    assert len(np.unique(out.round(4), axis=0)) > 2900
+NAMES = ("brightness", "contrast", "saturation", "hue")
+
+
+@pytest.mark.parametrize("pair", list(itertools.combinations(range(4), 2)))
+def test_of_any_two_steps_either_comes_first_in_half_of_the_images(pair):
+    images = jnp.broadcast_to(jnp.asarray(IMAGES[:1, :2, :2]), (2000, 2, 2, 3))
+    strengths = {name: (1.0 if k < 3 else 0.5) * (k in pair) for k, name in enumerate(NAMES)}
+    fixed, random = FIXED(KEY, images, **strengths), RANDOM(KEY, images, **strengths)
+    differ = (np.abs(fixed - random) > 1e-5).any((1, 2, 3)).mean()
+
+    # How often the order matters at all, with amounts of the same laws and the two steps exchanged.
+    amounts = np.random.default_rng(1).uniform(-1, 1, (2000, 4)).astype(np.float32) * list(strengths.values())
+    amounts = jnp.asarray(amounts + np.array([1, 1, 1, 0]), jnp.float32)
+    orders = np.tile(np.arange(4, dtype=np.int32), (2, 2000, 1))
+    orders[1, :, pair] = orders[0, :, pair[::-1]]
+    one, other = (ORDERED(images, amounts, jnp.asarray(order)) for order in orders)
+    matters = (np.abs(one - other) > 1e-5).any((1, 2, 3)).mean()
+    assert matters > 0.05, "the test sees no order"
+    assert abs(differ - matters / 2) < 5 * (matters / 2000) ** 0.5
+
+
+FIXED = jax.jit(color_jitter)
+RANDOM = jax.jit(functools.partial(color_jitter, random_order=True))
+ORDERED = jax.jit(lambda images, *drawn: planes.on_planes(lambda p: jittered_in_order(p, *drawn), images))
 
 
 def test_greyscale_has_three_equal_channels_at_its_rate():

@@ -7,8 +7,8 @@ from laws.interface import annotations_unchecked
 
 from jaxaug.augment import rand_augment, trivial_augment
 from jaxaug.augment.affine import rotated, sheared, translated
-from jaxaug.augment.colour import brightened, contrasted, saturated
 from jaxaug.augment.filtering import sharpened
+from jaxaug.augment.planes import brightened, contrasted, on_planes, saturated
 from jaxaug.augment.policies import OPERATIONS, Reach, _operated
 from jaxaug.augment.tone import autocontrasted, equalized, posterized, solarized
 
@@ -34,9 +34,9 @@ def test_each_operation_is_the_function_of_its_name_at_its_strength(sign):
         "translate_x": translated(IMAGE, each(0.0), each(-sign * s * 5.0)),
         "translate_y": translated(IMAGE, each(-sign * s * 4.0), each(0.0)),
         "rotate": rotated(IMAGE, each(sign * s * 30.0)),
-        "brightness": brightened(IMAGE, f),
-        "saturation": saturated(IMAGE, f),
-        "contrast": contrasted(IMAGE, f),
+        "brightness": on_planes(lambda planes: brightened(planes, f), IMAGE),
+        "saturation": on_planes(lambda planes: saturated(planes, f), IMAGE),
+        "contrast": on_planes(lambda planes: contrasted(planes, f), IMAGE),
         "sharpness": sharpened(IMAGE, f),
         "posterize": posterized(IMAGE, each(6.0)),
         "solarize": solarized(IMAGE, each(0.5)),
