@@ -19,6 +19,7 @@ from jaxaug import augment, mix
 
 SIZES = ((512, 32), (64, 224))
 CLASSES = 10
+PATIENCE = 1.0  # seconds that a call may take, since every contender has many turns
 
 # Options that make ours do the same work as the peers'; what is not named here runs with its defaults.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -83,7 +84,10 @@ def measured_row(name: str, images: np.ndarray, labels: np.ndarray, repetitions:
         try:
             contenders[library] = maker(images, labels)
             jax.block_until_ready(contenders[library]())
-        except Exception as error:  # a peer that cannot do it here is left out, and named
+            seconds = seconds_in_turns({library: contenders[library]}, 1)[library][0]
+            if seconds > PATIENCE:
+                raise TimeoutError(f"a call takes {seconds:.1f} s")
+        except Exception as error:  # a peer that cannot do it here, or not in time, is left out and named
             contenders.pop(library, None)
             print(f"{name}: {library} is left out: {(str(error).splitlines() or [error])[0]}", file=sys.stderr)
     seconds = seconds_in_turns(contenders, repetitions)

@@ -9,12 +9,17 @@ import jax
 
 
 def seconds_in_turns(contenders: Mapping[str, Callable[[], Any]], repetitions: int) -> dict[str, list[float]]:
-    """Returns the seconds of every call, contenders alternating, after one call of each that is not counted."""
+    """Returns the seconds of every call, contenders alternating.
+
+    In its turn a contender is called twice and the second call counts: the first wakes its threads and fills the caches
+    with its data, which would otherwise be charged to whoever comes after another library.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for call in contenders.values():
         jax.block_until_ready(call())
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(repetitions):
         for name, call in contenders.items():
+            jax.block_until_ready(call())
             began = time.perf_counter()
             jax.block_until_ready(call())
             seconds[name].append(time.perf_counter() - began)

@@ -52,14 +52,14 @@ def resampled(
     y = m[:, 0, 0] * i + m[:, 0, 1] * j + m[:, 0, 2] + (h - 1) / 2
     x = m[:, 1, 0] * i + m[:, 1, 1] * j + m[:, 1, 2] + (w - 1) / 2
     # A frame of one pixel, so that no tap has to be masked: the frame holds what lies beyond the border.
-    frame = ((0, 0), (1, 2), (1, 2), (0, 0))
+    frame = ((0, 0), (1, 1), (1, 1), (0, 0))
     if border == "reflect":
         y, x = _folded(y, h), _folded(x, w)
         canvas = jnp.pad(images, frame, mode="edge")
     else:
         y, x = jnp.clip(y, -1.0, h), jnp.clip(x, -1.0, w)
         colour = jnp.asarray(fill, images.dtype).reshape(1, 1, 1, -1)
-        canvas = jnp.broadcast_to(colour, (images.shape[0], h + 3, w + 3, images.shape[3]))
+        canvas = jnp.broadcast_to(colour, (images.shape[0], h + 2, w + 2, images.shape[3]))
         canvas = canvas.at[:, 1 : h + 1, 1 : w + 1].set(images)
     return read_at(canvas, y + 1.0, x + 1.0, interpolation=interpolation)
 
@@ -71,24 +71,36 @@ def read_at(
     *,
     interpolation: Interpolation,
 ) -> Float[Array, "b h w c"]:
-    """Returns the values at points (y, x) that lie in [0, H - 1) and [0, W - 1); y and x broadcast to `[b, h, w]`."""
+    """Returns the values at points (y, x) in [0, H - 1] and [0, W - 1]; y and x broadcast to `[b, h, w]`."""
     b, height, width, c = canvas.shape
     pixels = canvas.reshape(b * height * width, c)
     image = (jnp.arange(b, dtype=jnp.int32) * (height * width))[:, None, None]
+
+    def pixel(row: Array, column: Array) -> Array:
+        return pixels.at[row + column].get(mode="promise_in_bounds")
+
+    # What depends on y alone, or on x alone, is computed before they broadcast.
     if interpolation == "nearest":
-        row, column = jnp.floor(y + 0.5).astype(jnp.int32), jnp.floor(x + 0.5).astype(jnp.int32)
-        return pixels.at[image + row * width + column].get(mode="promise_in_bounds")
+        return pixel(image + _index(y + 0.5, height) * width, _index(x + 0.5, width))
+    top, bottom, down = _taps(y, height)
+    left, right, over = _taps(x, width)
+    top, bottom = image + top * width, image + bottom * width
 
-    top, left = jnp.floor(y), jnp.floor(x)
-    down, right = (y - top)[..., None], (x - left)[..., None]
-    first = image + top.astype(jnp.int32) * width + left.astype(jnp.int32)
+    def between(row: Array) -> Array:
+        return (1.0 - over) * pixel(row, left).astype(jnp.float32) + over * pixel(row, right).astype(jnp.float32)
 
-    def tap(offset: int) -> Array:
-        return pixels.at[first + offset].get(mode="promise_in_bounds").astype(jnp.float32)
+    return ((1.0 - down) * between(top) + down * between(bottom)).astype(canvas.dtype)
 
-    upper = (1.0 - right) * tap(0) + right * tap(1)
-    lower = (1.0 - right) * tap(width) + right * tap(width + 1)
-    return ((1.0 - down) * upper + down * lower).astype(canvas.dtype)
+
+def _taps(v: Array, length: int) -> tuple[Array, Array, Array]:
+    """Returns the two pixels around each point and the weight `[..., 1]` of the second."""
+    first = _index(v, length)
+    return first, jnp.minimum(first + 1, length - 1), (v - first.astype(jnp.float32))[..., None]
+
+
+def _index(v: Array, length: int) -> Array:
+    """Returns floor(v), in bounds even where v is not a number."""
+    return jnp.clip(jnp.floor(v).astype(jnp.int32), 0, length - 1)
 
 
 def _folded(v: Array, length: int) -> Array:

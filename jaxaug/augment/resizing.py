@@ -70,8 +70,7 @@ def resized_crop(
         read_points(start[:, axis], sides[:, axis], length, nearest=interpolation == "nearest")
         for axis, length in enumerate((height, width))
     )
-    canvas = jnp.pad(images, ((0, 0), (0, 1), (0, 1), (0, 0)), mode="edge")  # so that every tap has a neighbour
-    return read_at(canvas, y[:, :, None], x[:, None, :], interpolation=interpolation)
+    return read_at(images, y[:, :, None], x[:, None, :], interpolation=interpolation)
 
 
 def read_points(start: Array, side: Array, length: int, *, nearest: bool) -> Float[Array, "b length"]:
