@@ -13,7 +13,7 @@ import numpy as np
 import tyro
 
 from experiments.benchmark.peers import DEGREES, HOLE, JITTER, PADDING, Call, peers
-from experiments.benchmark.timing import seconds_in_turns
+from experiments.benchmark.timing import keep_freed_memory, seconds_in_turns
 from experiments.run_directory import environment, environment_in_words
 from jaxaug import augment, mix
 
@@ -53,7 +53,7 @@ NOT_MEASURED = {"RicapPlan", "ricap_plan", "apply_ricap", "mix_labels"}
 class Command:
     """What to measure, and how long."""
 
-    repetitions: int = 15
+    repetitions: int = 25
     """Turns of each contender."""
     only: tuple[str, ...] = ()
     """Operations to measure; all of them by default."""
@@ -106,6 +106,7 @@ def measured_row(name: str, images: np.ndarray, labels: np.ndarray, repetitions:
 def main() -> None:
     """Measures, and prints a page."""
     command = tyro.cli(Command, description=__doc__)
+    keep_freed_memory()
     names = [name for name in (*augment.__all__, *mix.__all__) if name not in NOT_MEASURED]
     names.sort(key=lambda name: (name not in OPERATIONS, list(OPERATIONS).index(name) if name in OPERATIONS else 0))
     rng = np.random.default_rng(0)

@@ -1,11 +1,26 @@
 """Timing of contenders that take turns, so that a machine which slows down slows all of them."""
 
+import contextlib
+import ctypes
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+
+
+def keep_freed_memory() -> None:
+    """Lets the C library keep what is freed, for all contenders alike, where it is glibc.
+
+    It otherwise maps and unmaps every block above 32 MB, unless some freed one happened to fit: the kernel's clearing
+    of fresh pages, three times the work of copying a batch of that size, then falls on some calls and not on others.
+    """
+    mmap_max, trim_threshold = -4, -1  # the numbers of M_MMAP_MAX and M_TRIM_THRESHOLD
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, 2**31 - 1)
 
 
 def seconds_in_turns(contenders: Mapping[str, Callable[[], Any]], repetitions: int) -> dict[str, list[float]]:
