@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxaug.compose import Augmentation
 
-Score = Callable[[dict[str, Any]], jax.Array]
+Score = Callable[[Any], jax.Array]
 """batch -> per-example loss `[B]` under the current weights, in inference mode; never differentiated."""
 
 
@@ -44,8 +44,7 @@ def always(augment: Augmentation) -> Strategy:
       >>> batch["image"], float(metrics["augmented"])
       (Array([1., 1.], dtype=float32), 1.0)
     """
-    if not callable(augment):
-        raise TypeError(f"always takes an augmentation (key, batch) -> batch; got {type(augment).__name__}.")
+    check_augment("always", augment)
     return _stateless(augment, share=1.0)
 
 
@@ -70,3 +69,9 @@ def _stateless(augment: Augmentation, share: float) -> Strategy:
         select=lambda key, state, batch, score: (augment(key, batch), state, {"augmented": jnp.float32(share)}),
         observe=lambda state, batch, losses: state,
     )
+
+
+def check_augment(function: str, augment: Any) -> None:
+    """Raises `TypeError` unless `augment` can be called."""
+    if not callable(augment):
+        raise TypeError(f"{function} takes an augmentation (key, batch) -> batch; got {type(augment).__name__}.")

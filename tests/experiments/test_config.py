@@ -59,7 +59,7 @@ def test_the_parts_of_a_named_config_can_be_built(name):
     selected, _, metrics = strategy.select(jax.random.key(0), strategy.init(8), batch, lambda b: b["label"][:, 0])
     assert selected["image"].shape == batch["image"].shape
     assert metrics["augmented"] == 1
-    model = built_model(config, dataset.num_classes)
+    model = built_model(config.model, dataset.num_classes, config.dtype)
     variables = jax.eval_shape(lambda k: model.init(k, batch["image"]), jax.random.key(0))
     built_optimizer(config, 8).init(variables["params"])
 
