@@ -46,7 +46,7 @@ def slow_start(strategy: Strategy, *, steps: ArrayLike) -> Strategy:
       ...     out, state, metrics = strategy.select(key, state, x, None)
       ...     print(out)
       [0. 0. 0. 0.]
-      [1. 1. 0. 1.]
+      [1. 0. 0. 1.]
       [1. 1. 1. 1.]
     """
     _check_strategy("slow_start", strategy)

@@ -1,19 +1,18 @@
 """Self-paced augmentation: the loss of an example decides whether it is augmented."""
 
-import contextlib
 import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxaug.batches import check_batch, selected
+from jaxaug.batches import selected
 from jaxaug.checks import check_choice, check_prob, concrete
 from jaxaug.compose import Augmentation
+from jaxaug.sampling.last_losses import never_seen, recalled, recorded
 from jaxaug.sampling.strategy import Score, Strategy, check_augment
 
 Direction = Literal["above", "below"]
@@ -117,13 +116,12 @@ def self_paced(
     stored = score == "stored"
 
     def init(num_examples: int) -> SelfPacedState:
-        losses = jnp.full(num_examples if stored else 0, jnp.inf, jnp.float32)
-        return SelfPacedState(jnp.zeros((), jnp.int32), losses)
+        return SelfPacedState(jnp.zeros((), jnp.int32), never_seen(num_examples if stored else 0))
 
     def select(
         key: jax.Array, state: SelfPacedState, batch: dict[str, Any], score: Score
     ) -> tuple[dict[str, Any], SelfPacedState, dict[str, jax.Array]]:
-        losses = _recalled(state.losses, batch) if stored else jax.lax.stop_gradient(score(batch))
+        losses = recalled("self_paced", state.losses, batch) if stored else jax.lax.stop_gradient(score(batch))
         limit = _limit(threshold, state.step, losses)
         chosen = losses >= limit if direction == "above" else losses < limit
         batch_out = selected("self_paced", chosen, augment(key, batch), batch)
@@ -133,10 +131,7 @@ def self_paced(
     def observe(state: SelfPacedState, batch: dict[str, Any], losses: jax.Array) -> SelfPacedState:
         if not stored:
             return state
-        _check_index(state.losses, batch)
-        # A copy of an example that stands twice in the batch may win over the other; an index outside is not written.
-        table = state.losses.at[_strict(batch["index"])].set(losses.astype(jnp.float32), mode="drop")
-        return state._replace(losses=table)
+        return state._replace(losses=recorded("self_paced", state.losses, batch, losses))
 
     return Strategy(init, select, observe)
 
@@ -158,32 +153,6 @@ def _limit(threshold: Threshold, step: Int[Array, ""], losses: Float[Array, " b"
     if isinstance(threshold, Quantile):
         return threshold.of(losses)
     return threshold(step) if callable(threshold) else threshold
-
-
-def _recalled(table: Float[Array, " n"], batch: dict[str, Any]) -> Float[Array, " b"]:
-    """Returns the stored losses of the batch, NaN for an index outside the table."""
-    _check_index(table, batch)
-    return table.at[_strict(batch["index"])].get(mode="fill", fill_value=jnp.nan)
-
-
-def _strict(index: Int[Array, " b"]) -> Int[Array, " b"]:
-    """Returns the index, negative ones replaced: they would count from the end of the table."""
-    return jnp.where(index < 0, jnp.iinfo(index.dtype).max, index)
-
-
-def _check_index(table: Float[Array, " n"], batch: dict[str, Any]) -> None:
-    """Raises unless the batch has an index, inside the table as far as that can be seen while tracing."""
-    if "index" not in batch:
-        check_batch('self_paced(score="stored")', batch, ("index",))
-    with contextlib.suppress(jax.errors.TracerArrayConversionError):
-        index = np.asarray(batch["index"])
-        outside = (index < 0) | (index >= table.shape[0])
-        if not outside.any():
-            return
-        raise ValueError(
-            f"self_paced takes an index in [0, {table.shape[0]}), the examples it was initialised for; "
-            f"got {index[outside][0]}."
-        )
 
 
 def _shares(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxaug.checks import check_size
+from jaxaug.sampling.last_losses import never_seen, recalled, recorded
 from jaxaug.training.objective import cross_entropy
 
 Batch = dict[str, jax.Array]
@@ -167,18 +168,17 @@ def every(scorer: Scorer, steps: int) -> Scorer:
     check_size("every", "steps", steps, 1)
 
     def init(key: jax.Array, shape: tuple[int, ...], num_examples: int) -> SometimesState:
-        losses = jnp.full(num_examples, jnp.inf, jnp.float32)
-        return SometimesState(jnp.zeros((), jnp.int32), losses, scorer.init(key, shape, num_examples))
+        return SometimesState(jnp.zeros((), jnp.int32), never_seen(num_examples), scorer.init(key, shape, num_examples))
 
     def score(state: SometimesState, variables: Any, batch: Batch) -> jax.Array:
         return jax.lax.cond(
             state.step % steps == 0,
             lambda: scorer.score(state.inner, variables, batch).astype(jnp.float32),
-            lambda: state.losses[batch["index"]],
+            lambda: recalled("every", state.losses, batch),
         )
 
     def observe(state: SometimesState, batch: Batch, losses: jax.Array) -> SometimesState:
-        table = state.losses.at[batch["index"]].set(losses.astype(jnp.float32))
+        table = recorded("every", state.losses, batch, losses)
         return SometimesState(state.step + 1, table, scorer.observe(state.inner, batch, losses))
 
     return Scorer(init, score, observe)

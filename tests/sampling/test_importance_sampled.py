@@ -173,6 +173,68 @@ def test_score_sees_all_copies_at_once_or_one_at_a_time(scan: bool) -> None:
     assert sizes == ({5} if scan else {20})
 
 
+@pytest.mark.parametrize("make", [importance_sampled, max_loss])
+def test_a_share_scores_the_examples_that_were_hardest(make: Any) -> None:
+    scored: list[np.ndarray] = []
+
+    def score(batch: dict[str, Any]) -> jax.Array:
+        scored.append(np.asarray(batch["index"]))
+        return brightness(batch)
+
+    strategy = make(on_images(gaussian_noise, stddev=1.0), num_candidates=3, scored=0.4)
+    state = strategy.observe(strategy.init(5), batch(), jnp.array([0.5, 3.0, 0.1, 2.0, 1.0]))
+    out, _, _ = strategy.select(KEY, state, batch(), score)
+    np.testing.assert_array_equal(scored[0], [1, 3] * 3)
+    np.testing.assert_array_equal(out["index"], batch()["index"])
+    assert (out["image"] != batch()["image"]).any((1, 2, 3)).all()
+    state = strategy.observe(strategy.init(5), {**batch(), "index": jnp.array([1, 3, 0, 0, 0])}, jnp.ones(5))
+    strategy.select(KEY, state, batch(), score)
+    np.testing.assert_array_equal(scored[1], [2, 4] * 3)  # never seen
+
+
+def test_a_share_draws_the_others_once() -> None:
+    """The mean loss of the draw is the plain mean where nothing was scored, and the largest where max_loss did."""
+    table = jnp.tile(jnp.array([[0.0], [1.0]]), (1, 40_000))
+    augment, score = from_table(table)
+    strategy = max_loss(augment, num_candidates=2, scored=0.5)
+    given = {"index": jnp.arange(40_000), "copy": jnp.zeros(40_000, jnp.int32)}
+    state = strategy.observe(strategy.init(40_000), given, jnp.arange(40_000.0))
+    out, _, metrics = strategy.select(KEY, state, given, score)
+    easy, hard = np.split(np.asarray(out["copy"]), 2)
+    assert easy.mean() == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(20_000))
+    assert hard.mean() == pytest.approx(0.75, abs=4 * 0.5 / np.sqrt(20_000))
+    assert float(metrics["drawn_loss"]) == pytest.approx(hard.mean(), abs=1e-5)
+
+
+def test_a_share_is_weighed_alone() -> None:
+    strategy = importance_sampled(
+        on_images(gaussian_noise, stddev=1.0), num_candidates=3, scored=0.4, unbiased=True, scan=True
+    )
+    state = strategy.observe(strategy.init(5), batch(), jnp.array([0.5, 3.0, 0.1, 2.0, 1.0]))
+    out, _, _ = jax.jit(lambda: strategy.select(KEY, state, batch(), lambda b: jnp.abs(brightness(b))))()
+    np.testing.assert_array_equal(np.asarray(out["weight"])[[0, 2, 4]], 1.0)
+    assert (np.asarray(out["weight"])[[1, 3]] != 1.0).all()
+
+
+def test_a_share_mixes_with_partners_of_the_whole_batch() -> None:
+    strategy = max_loss(on_pairs(ricap), num_candidates=2, scored=0.2)
+    partners = np.zeros(5)
+    for seed in range(20):
+        out, _, _ = strategy.select(jax.random.key(seed), strategy.init(5), batch(), brightness)
+        partners += np.asarray(out["label"][0])
+    assert (partners > 0).all()
+
+
+def test_a_share_needs_an_index() -> None:
+    strategy = importance_sampled(MIXED, scored=0.5)
+    without = {name: leaf for name, leaf in batch().items() if name != "index"}
+    with pytest.raises(TypeError, match="importance_sampled takes a batch dict with 'index'"):
+        strategy.select(KEY, strategy.init(5), without, brightness)
+    for bad in (0.0, 1.5):
+        with pytest.raises(ValueError, match=r"scored in \(0, 1\]"):
+            importance_sampled(MIXED, scored=bad)
+
+
 def test_no_gradient_flows_through_the_choice() -> None:
     def objective(weight: jax.Array) -> jax.Array:
         strategy = importance_sampled(on_images(gaussian_noise, stddev=1.0), unbiased=True)
