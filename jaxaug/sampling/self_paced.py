@@ -34,7 +34,7 @@ class SelfPacedState(NamedTuple):
     """What self-paced augmentation remembers."""
 
     step: Array  # int32 scalar, selections made
-    losses: Array  # float32 [N], last seen loss of every example, infinite where never seen; [0] under "current"
+    losses: Any  # float32 [N], last seen loss of every example, infinite where never seen; None under "current"
 
 
 Threshold = ArrayLike | Callable[[Array], ArrayLike] | Quantile
@@ -116,7 +116,7 @@ def self_paced(
     stored = score == "stored"
 
     def init(num_examples: int) -> SelfPacedState:
-        return SelfPacedState(jnp.zeros((), jnp.int32), never_seen(num_examples if stored else 0))
+        return SelfPacedState(jnp.zeros((), jnp.int32), never_seen(num_examples) if stored else None)
 
     def select(
         key: jax.Array, state: SelfPacedState, batch: dict[str, Any], score: Score
