@@ -15,9 +15,25 @@ import jaxaug
 from experiments.calls import named_function, parsed_call
 from experiments.config import Config
 from jaxaug import augment, compose, data, mix, sampling
-from jaxaug.training import TrainState, init_state, make_eval_step, make_optimizer, make_schedule, make_train_step
+from jaxaug.training import (
+    Scorer,
+    TrainState,
+    every,
+    init_state,
+    make_eval_step,
+    make_optimizer,
+    make_schedule,
+    make_train_step,
+    network_scorer,
+    proxy_scorer,
+)
 from jaxaug.training.engine import check_batch_size
 from jaxaug.training.step import EvalStep, TrainStep
+
+Normalize = Callable[[jax.Array], jax.Array]
+
+# Thresholds of self_paced that are no numbers.
+_THRESHOLDS = {"quantile": lambda *, q: sampling.quantile(q)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,10 +59,24 @@ def built_dataset(config: Config) -> data.Dataset:
     return dataset
 
 
-def built_model(config: Config, num_classes: int) -> nn.Module:
-    """Returns the network."""
-    name, options = parsed_call(config.model)
-    return jaxaug.create_model(name, num_classes, dtype=jnp.dtype(config.dtype), **options)
+def built_model(text: str, num_classes: int, dtype: str) -> nn.Module:
+    """Returns the network that a call names."""
+    name, options = parsed_call(text)
+    return jaxaug.create_model(name, num_classes, dtype=jnp.dtype(dtype), **options)
+
+
+def built_scorer(config: Config, num_classes: int, normalize: Normalize, optimizer: Any) -> Scorer:
+    """Returns how the strategy's scores are taken."""
+    score = config.score
+    dtype = score.dtype or config.dtype
+    if score.model is None:
+        model = built_model(config.model, num_classes, dtype)
+        scorer = network_scorer(model, normalize=normalize, resolution=score.resolution)
+    elif score.resolution != 1:
+        raise ValueError("--score.resolution is for the network itself; got it beside --score.model.")
+    else:
+        scorer = proxy_scorer(built_model(score.model, num_classes, dtype), optimizer, normalize=normalize)
+    return scorer if score.every == 1 else every(scorer, score.every)
 
 
 def _functions(package: Any, arguments: tuple[str, ...]) -> dict[str, Callable[..., Any]]:
@@ -79,6 +109,9 @@ def built_strategy(config: Config, augmentation: compose.Augmentation) -> sampli
     """Returns the strategy, around the augmentation where it takes one."""
     strategies = _functions(sampling, ("augment",)) | _functions(sampling, ())
     function, options = named_function(config.strategy, strategies, "strategy")
+    if isinstance(options.get("threshold"), str):
+        made, its_options = named_function(options["threshold"], _THRESHOLDS, "threshold")
+        options["threshold"] = made(**its_options)
     takes_augment = "augment" in inspect.signature(function).parameters
     return function(augmentation, **options) if takes_augment else function(**options)
 
@@ -106,7 +139,7 @@ def built_optimizer(config: Config, num_examples: int) -> optax.GradientTransfor
     )
 
 
-def normalization(dataset: data.Dataset) -> Callable[[jax.Array], jax.Array]:
+def normalization(dataset: data.Dataset) -> Normalize:
     """Returns the function that takes the training images' channels to mean 0 and deviation 1."""
     shape = (1,) * len(dataset.shape) + (-1,)
     mean, std = dataset.mean.reshape(shape), dataset.std.reshape(shape)
@@ -118,10 +151,11 @@ def built(config: Config) -> Experiment:
     dataset = built_dataset(config)
     num_examples = len(dataset.train.labels)
     check_batch_size(config.batch_size, num_examples)
-    model = built_model(config, dataset.num_classes)
+    model = built_model(config.model, dataset.num_classes, config.dtype)
     strategy = built_strategy(config, built_augmentation(config, dataset))
     optimizer = built_optimizer(config, num_examples)
     normalize = normalization(dataset)
+    scorer = built_scorer(config, dataset.num_classes, normalize, optimizer)
     average_decay = config.optimizer.average_decay
     state = init_state(
         jax.random.key(config.seed),
@@ -131,6 +165,7 @@ def built(config: Config) -> Experiment:
         shape=dataset.shape,
         num_examples=num_examples,
         average=average_decay is not None,
+        scorer=scorer,
     )
     train_step = make_train_step(
         model,
@@ -139,6 +174,7 @@ def built(config: Config) -> Experiment:
         normalize=normalize,
         label_smoothing=config.label_smoothing,
         average_decay=average_decay,
+        scorer=scorer,
     )
     batch = {
         "image": jax.ShapeDtypeStruct((config.batch_size, *dataset.shape), jnp.float32),

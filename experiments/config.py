@@ -57,6 +57,20 @@ class OptimizerConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class ScoreConfig:
+    """How a strategy's scores are taken, exactly by default."""
+
+    dtype: Literal["float32", "bfloat16"] | None = None
+    """Type of the network's arithmetic while scoring; None takes that of training."""
+    resolution: int = 1
+    """Images are averaged over squares of this side before they are scored."""
+    model: str | None = None
+    """A small network that learns along and scores in place of the large one: "cnn"."""
+    every: int = 1
+    """Score on every so many-th step; between them the loss last seen of an example stands for all its copies."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
     """One experiment."""
 
@@ -69,7 +83,9 @@ class Config:
     mix: str | None = None
     """A function of jaxaug.mix, with its options: "ricap(beta=0.3)"; None mixes nothing."""
     strategy: str = "always"
-    """A strategy of jaxaug.sampling, with its options: always, never."""
+    """A strategy of jaxaug.sampling, with its options: always, never, "self_paced(threshold=0.5)",
+    "self_paced(threshold='quantile(q=0.5)')", "importance_sampled(num_candidates=4)"."""
+    score: ScoreConfig = ScoreConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     epochs: int = 200
     """Length of the run."""
@@ -107,11 +123,13 @@ def from_json(data: dict[str, Any]) -> Config:
         inner = dict(nested.pop("data"))
         optimizer = dict(nested.pop("optimizer"))
         data_dir = inner.pop("data_dir")
+        score = ScoreConfig(**nested.pop("score"))
         milestones, augment = tuple(optimizer.pop("milestones")), tuple(nested.pop("augment"))
         return Config(
             data=DataConfig(data_dir=None if data_dir is None else pathlib.Path(data_dir), **inner),
             optimizer=OptimizerConfig(milestones=milestones, **optimizer),
             augment=augment,
+            score=score,
             **nested,
         )
     except (KeyError, TypeError, AttributeError) as error:

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxaug.checks import check_key, check_prob, described
+from jaxaug.batches import batch_size, check_batch, check_callables, selected
+from jaxaug.checks import check_key, check_prob
 
 __all__ = ["Augmentation", "chain", "on_images", "on_pairs", "one_of", "sometimes"]
 
@@ -36,7 +37,7 @@ def chain(*fns: Augmentation) -> Augmentation:
       >>> twice(jax.random.key(0), jnp.zeros(2))
       Array([10., 10.], dtype=float32)
     """
-    _check_callables("chain", fns)
+    check_callables("chain", fns)
 
     def chained(key: jax.Array, x: Any) -> Any:
         check_key("chain", key)
@@ -70,14 +71,14 @@ def sometimes(fn: Augmentation, prob: jax.typing.ArrayLike) -> Augmentation:
       >>> half(jax.random.key(0), jnp.zeros(6))
       Array([0., 1., 1., 1., 1., 0.], dtype=float32)
     """
-    _check_callables("sometimes", (fn,))
+    check_callables("sometimes", (fn,))
     check_prob("sometimes", prob)
 
     def applied(key: jax.Array, x: Any) -> Any:
         check_key("sometimes", key)
         coin_key, fn_key = jax.random.split(key)
-        coin = jax.random.bernoulli(coin_key, jnp.asarray(prob, jnp.float32), (_batch_size("sometimes", x),))
-        return _selected("sometimes", coin, fn(fn_key, x), x)
+        coin = jax.random.bernoulli(coin_key, jnp.asarray(prob, jnp.float32), (batch_size("sometimes", x),))
+        return selected("sometimes", coin, fn(fn_key, x), x)
 
     return applied
 
@@ -106,7 +107,7 @@ def one_of(
       >>> pick(jax.random.key(0), jnp.zeros(8))
       Array([1., 1., 2., 1., 1., 2., 2., 1.], dtype=float32)
     """
-    _check_callables("one_of", fns)
+    check_callables("one_of", fns)
     if not fns:
         raise ValueError("one_of takes at least one augmentation; got none.")
     weights = (1.0,) * len(fns) if weights is None else weights
@@ -122,10 +123,10 @@ def one_of(
     def picked(key: jax.Array, x: Any) -> Any:
         check_key("one_of", key)
         choice_key, *fn_keys = jax.random.split(key, len(fns) + 1)
-        choice = jax.random.categorical(choice_key, jnp.log(probabilities), shape=(_batch_size("one_of", x),))
+        choice = jax.random.categorical(choice_key, jnp.log(probabilities), shape=(batch_size("one_of", x),))
         result = fns[0](fn_keys[0], x)
         for j in range(1, len(fns)):
-            result = _selected("one_of", choice == j, fns[j](fn_keys[j], x), result)
+            result = selected("one_of", choice == j, fns[j](fn_keys[j], x), result)
         return result
 
     return picked
@@ -151,10 +152,10 @@ def on_images(fn: Callable[..., jax.Array], **options: Any) -> Augmentation:
       >>> mirror(jax.random.key(0), {"image": jnp.arange(3.0).reshape(1, 1, 3, 1)})["image"].ravel()
       Array([2., 1., 0.], dtype=float32)
     """
-    _check_callables("on_images", (fn,))
+    check_callables("on_images", (fn,))
 
     def augmented(key: jax.Array, batch: dict[str, Any]) -> dict[str, Any]:
-        _check_batch("on_images", batch, ("image",))
+        check_batch("on_images", batch, ("image",))
         return {**batch, "image": fn(key, batch["image"], **options)}
 
     return augmented
@@ -180,49 +181,11 @@ def on_pairs(mix_fn: Callable[..., tuple[jax.Array, jax.Array]], **options: Any)
       >>> mixed["label"].sum(axis=1)
       Array([1., 1.], dtype=float32)
     """
-    _check_callables("on_pairs", (mix_fn,))
+    check_callables("on_pairs", (mix_fn,))
 
     def augmented(key: jax.Array, batch: dict[str, Any]) -> dict[str, Any]:
-        _check_batch("on_pairs", batch, ("image", "label"))
+        check_batch("on_pairs", batch, ("image", "label"))
         images, labels = mix_fn(key, batch["image"], batch["label"], **options)
         return {**batch, "image": images, "label": labels}
 
     return augmented
-
-
-def _check_callables(function: str, fns: Sequence[Any]) -> None:
-    for fn in fns:
-        if not callable(fn):
-            raise TypeError(f"{function} takes functions (key, x) -> x; got {type(fn).__name__} {fn!r}.")
-
-
-def _check_batch(function: str, batch: Any, names: tuple[str, ...]) -> None:
-    if not isinstance(batch, dict) or any(name not in batch for name in names):
-        given = f"a dict of {', '.join(map(repr, batch))}" if isinstance(batch, dict) else type(batch).__name__
-        raise TypeError(f"{function} takes a batch dict with {' and '.join(map(repr, names))}; got {given}.")
-
-
-def _batch_size(function: str, x: Any) -> int:
-    """Returns the length of axis 0, which all leaves must share."""
-    leaves = jax.tree.leaves(x)
-    sizes = {leaf.shape[0] for leaf in leaves if jnp.ndim(leaf)}
-    if len(sizes) != 1 or not all(map(jnp.ndim, leaves)):
-        given = ", ".join(map(described, leaves)) or "no leaves"
-        raise ValueError(f"{function} takes leaves that share the length of axis 0; got {given}.")
-    return sizes.pop()
-
-
-def _selected(function: str, coin: jax.Array, on_true: Any, on_false: Any) -> Any:
-    """Returns, example by example, the first pytree where the coin is true and else the second."""
-
-    def select(new: jax.Array, old: jax.Array) -> jax.Array:
-        if new is old:
-            return old
-        if new.shape != old.shape or new.dtype != old.dtype:
-            raise ValueError(
-                f"{function} takes augmentations that keep shape and dtype; "
-                f"got {old.dtype}{list(old.shape)} -> {new.dtype}{list(new.shape)}."
-            )
-        return jnp.where(coin.reshape(coin.shape + (1,) * (new.ndim - 1)), new, old)
-
-    return jax.tree.map(select, on_true, on_false)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxaug.compose import Augmentation
 
-Score = Callable[[dict[str, Any]], jax.Array]
+Score = Callable[[Any], jax.Array]
 """batch -> per-example loss `[B]` under the current weights, in inference mode; never differentiated."""
 
 
@@ -44,9 +44,8 @@ def always(augment: Augmentation) -> Strategy:
       >>> batch["image"], float(metrics["augmented"])
       (Array([1., 1.], dtype=float32), 1.0)
     """
-    if not callable(augment):
-        raise TypeError(f"always takes an augmentation (key, batch) -> batch; got {type(augment).__name__}.")
-    return _stateless(augment, share=1.0)
+    check_augment("always", augment)
+    return _for_all(augment, share=1.0)
 
 
 def never() -> Strategy:
@@ -61,12 +60,19 @@ def never() -> Strategy:
       >>> batch["image"], float(metrics["augmented"])
       (Array([0., 0.], dtype=float32), 0.0)
     """
-    return _stateless(lambda key, batch: batch, share=0.0)
+    return _for_all(lambda key, batch: batch, share=0.0)
 
 
-def _stateless(augment: Augmentation, share: float) -> Strategy:
-    return Strategy(
-        init=lambda num_examples: (),
-        select=lambda key, state, batch, score: (augment(key, batch), state, {"augmented": jnp.float32(share)}),
-        observe=lambda state, batch, losses: state,
-    )
+def stateless(select: Callable[..., Any]) -> Strategy:
+    """Returns the strategy of a `select` that remembers nothing."""
+    return Strategy(init=lambda num_examples: (), select=select, observe=lambda state, batch, losses: state)
+
+
+def _for_all(augment: Augmentation, share: float) -> Strategy:
+    return stateless(lambda key, state, batch, score: (augment(key, batch), state, {"augmented": jnp.float32(share)}))
+
+
+def check_augment(function: str, augment: Any) -> None:
+    """Raises `TypeError` unless `augment` can be called."""
+    if not callable(augment):
+        raise TypeError(f"{function} takes an augmentation (key, batch) -> batch; got {type(augment).__name__}.")

@@ -3,6 +3,7 @@
 from jaxaug.training.checkpoint import Checkpoints
 from jaxaug.training.fit import Hooks, NonFiniteError, Progress, fit
 from jaxaug.training.optimizer import make_optimizer, make_schedule
+from jaxaug.training.scoring import Scorer, every, network_scorer, proxy_scorer
 from jaxaug.training.state import TrainState, init_state
 from jaxaug.training.step import make_eval_step, make_train_step
 
@@ -11,11 +12,15 @@ __all__ = [
     "Hooks",
     "NonFiniteError",
     "Progress",
+    "Scorer",
     "TrainState",
+    "every",
     "fit",
     "init_state",
     "make_eval_step",
     "make_optimizer",
     "make_schedule",
     "make_train_step",
+    "network_scorer",
+    "proxy_scorer",
 ]

@@ -1,6 +1,5 @@
 """Checkpoints of a run, written by orbax in the background."""
 
-import dataclasses
 import itertools
 import pathlib
 import warnings
@@ -74,7 +73,7 @@ class Checkpoints:
             "config": self._config,
             "structure": structure(tree),
             "fingerprints": fingerprints(tree),
-            "sums": {name: value.item() for name, value in jax.device_get(sums).items()},
+            "sums": {name: value.tolist() for name, value in jax.device_get(sums).items()},
         }
         written = self._manager.save(
             step,
@@ -125,8 +124,7 @@ class Checkpoints:
             sums = {
                 n: jnp.asarray(v, jnp.int32 if isinstance(v, int) else jnp.float32) for n, v in about["sums"].items()
             }
-            key = jax.random.wrap_key_data(restored.key, impl=jax.random.key_impl(state.key))
-            return dataclasses.replace(restored, key=key), sums
+            return jax.tree.map(_as_before, state, restored), sums
         raise FileNotFoundError(f"there is no checkpoint that can be read in {self.directory}.")
 
     def _about(self, step: int) -> dict[str, Any]:
@@ -171,5 +169,14 @@ class Checkpoints:
 
 
 def _plain(state: TrainState) -> TrainState:
-    """Returns the state with its key as plain numbers, since orbax writes arrays."""
-    return dataclasses.replace(state, key=jax.random.key_data(state.key))
+    """Returns the state with its keys as plain numbers, since orbax writes arrays."""
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, state)
+
+
+def _as_before(like: jax.Array, leaf: jax.Array) -> jax.Array:
+    """Returns a leaf of a plain state as the key it was, if it was one."""
+    return jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(like)) if _is_key(like) else leaf
+
+
+def _is_key(leaf: jax.Array) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

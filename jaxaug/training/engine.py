@@ -92,7 +92,7 @@ class EpochRunner:
 
         batch = jax.eval_shape(lambda d: gathered_batch(d, jnp.zeros(batch_size, jnp.int32), num_classes), data)
         jaxpr, (_, metrics) = jax.make_jaxpr(train_step, return_shape=True)(state, batch)
-        self._metric_names = tuple(name for name in metrics if name != "finite")
+        self._metric_shapes = {name: value.shape for name, value in metrics.items() if name != "finite"}
         self.engine = chosen_engine(engine, jaxpr)
         self.chunk_length = 1
         if self.engine == "scan":
@@ -102,7 +102,7 @@ class EpochRunner:
 
     def zero_sums(self) -> Sums:
         """Returns the sums of an epoch that has not begun."""
-        zeros = {name: jnp.zeros((), jnp.float32) for name in self._metric_names}
+        zeros = {name: jnp.zeros(shape, jnp.float32) for name, shape in self._metric_shapes.items()}
         return {**zeros, "examples": jnp.zeros((), jnp.int32), "bad_step": jnp.full((), -1, jnp.int32)}
 
     def _scanned_steps(self, flops: float) -> int:

@@ -6,6 +6,7 @@ import time
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from jaxaug.checks import check_size
 from jaxaug.data import Dataset
@@ -18,9 +19,9 @@ Record = dict[str, Any]
 
 
 class NonFiniteError(RuntimeError):
-    """A loss or an update was NaN or infinite; `step` is the first such step."""
+    """A loss, an update or a metric of the strategy was NaN or infinite; `step` is the first such step."""
 
-    def __init__(self, step: int, what: str = "loss or update"):
+    def __init__(self, step: int, what: str = "loss, update or a metric of the strategy"):
         super().__init__(f"{what} became non-finite at step {step}.")
         self.step = step
 
@@ -33,7 +34,7 @@ class Progress(NamedTuple):
     step: int  # of the epoch
     steps: int  # in the epoch
     examples: int  # trained on in this epoch so far
-    metrics: dict[str, float]  # means over the epoch so far
+    metrics: dict[str, Any]  # means over the epoch so far, a list where a strategy's metric is a vector
 
 
 class Hooks:
@@ -95,7 +96,7 @@ def fit(
 
     Raises:
       ValueError: the batch is larger than the training split.
-      NonFiniteError: a loss or an update was NaN or infinite.
+      NonFiniteError: a loss, an update or a metric of the strategy was NaN or infinite.
 
     Example:
       >>> import jax
@@ -181,10 +182,15 @@ def _trained_epoch(
     return state, sums, False
 
 
-def _means(host_sums: dict[str, Any]) -> dict[str, float]:
-    """Returns the means over the examples summed so far."""
+def _means(host_sums: dict[str, Any]) -> dict[str, Any]:
+    """Returns the means over the examples summed so far: numbers, and lists where a metric is a vector.
+
+    A strategy's metric that is infinite is None: JSON has no such number.
+    """
     examples = max(int(host_sums["examples"]), 1)
-    return {name: float(value) / examples for name, value in host_sums.items() if name not in ("examples", "bad_step")}
+    sums = {name: value for name, value in host_sums.items() if name not in ("examples", "bad_step")}
+    means = {name: np.asarray(value, np.float64) / examples for name, value in sums.items()}
+    return {name: mean.tolist() if np.isfinite(mean).all() else None for name, mean in means.items()}
 
 
 def _check_finite(host_sums: dict[str, Any]) -> None:

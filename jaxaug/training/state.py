@@ -10,6 +10,10 @@ from flax import struct
 
 from jaxaug.checks import check_key
 from jaxaug.sampling import Strategy
+from jaxaug.training.scoring import Scorer
+
+# fold_in's number for the scorer; steps count from 0, the orders of epochs are at the end, and neither comes here.
+_SCORER = 2**31 - 2
 
 
 @struct.dataclass
@@ -21,6 +25,7 @@ class TrainState:
     batch_stats: Any  # {} where the network keeps none
     opt_state: optax.OptState
     strategy_state: Any
+    score_state: Any  # of the scorer
     average: Any  # moving average of {"params", "batch_stats"}, or None
     key: Any  # typed base key; step t uses fold_in(key, t)
 
@@ -44,6 +49,7 @@ def init_state(
     shape: tuple[int, ...],
     num_examples: int,
     average: bool = False,
+    scorer: Scorer | None = None,
 ) -> TrainState:
     """The state of a run that has taken no step.
 
@@ -55,6 +61,7 @@ def init_state(
       shape: shape of one example, `(H, W, C)` or `(D,)`.
       num_examples: size of the training split, for strategies that remember every example.
       average: keep an exponential moving average of parameters and batch statistics.
+      scorer: of `jaxaug.training.scoring`, as `make_train_step` is given; None scores exactly.
 
     Returns:
       A `TrainState` at step 0.
@@ -73,6 +80,7 @@ def init_state(
     """
     check_key("init_state", key)
     params_key, run_key = jax.random.split(key)
+    score_state = () if scorer is None else scorer.init(jax.random.fold_in(run_key, _SCORER), shape, num_examples)
     # Compiled: op by op, the initialisation of a deep network takes longer than its first step.
     init = jax.jit(lambda k: model.init(k, jnp.zeros((1, *shape), jnp.float32), train=False))
     variables = init(params_key)
@@ -83,6 +91,7 @@ def init_state(
         batch_stats=batch_stats,
         opt_state=_strongly_typed(optimizer.init(params)),
         strategy_state=_strongly_typed(strategy.init(num_examples)),
+        score_state=_strongly_typed(score_state),
         average=jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats}) if average else None,
         key=run_key,
     )

@@ -11,6 +11,7 @@ import optax
 from jaxaug.checks import check_number
 from jaxaug.sampling import Strategy
 from jaxaug.training.objective import cross_entropy, smoothed, soft_accuracy, soft_top_accuracy
+from jaxaug.training.scoring import Scorer, network_scorer
 from jaxaug.training.state import TrainState
 
 Batch = dict[str, jax.Array]
@@ -35,13 +36,14 @@ def make_train_step(
     normalize: Callable[[jax.Array], jax.Array] = _unchanged,
     label_smoothing: float | int = 0.0,
     average_decay: float | int | None = None,
+    scorer: Scorer | None = None,
 ) -> TrainStep:
     """The function `(state, batch) -> (state, metrics)` of one step: select, differentiate, update, observe.
 
     The batch is `{"image": [B, ...], "label": [B, K], "index": [B]}`; a strategy may add `"weight"` `[B]`, which
     multiplies the losses. The key of step t is fold_in(state.key, t), split between the strategy and the network's
-    noise. Scores for the strategy are taken under the current weights in inference mode, without a gradient and
-    without touching the batch statistics.
+    noise. Scores for the strategy are by default taken under the current weights in inference mode, without a gradient
+    and without touching the batch statistics.
 
     Args:
       model: Linen module, `apply(variables, images, train=)`.
@@ -50,10 +52,12 @@ def make_train_step(
       normalize: applied to images on their way into the network, so that augmentations see [0, 1].
       label_smoothing: ε in [0, 1) of the training loss.
       average_decay: decay in [0, 1) of the moving average of the weights; None keeps none.
+      scorer: of `jaxaug.training.scoring`, the one that `init_state` was given; None scores exactly.
 
     Returns:
       The step. Its metrics are scalars: means over the batch of `loss`, `accuracy` and `top5` (label mass, see
-      `jaxaug.training.objective`), the strategy's metrics, and `finite`, whether loss and update were.
+      `jaxaug.training.objective`), the strategy's metrics, and `finite`, whether loss and update were, and no
+      metric of the strategy NaN.
 
     Raises:
       ValueError: an option is out of its range; the step: the state has a moving average and `average_decay` is None,
@@ -76,6 +80,7 @@ def make_train_step(
         check_number("make_train_step", "average_decay", average_decay, 0.0, 1.0, open_high=True)
 
     apply: Callable[..., Any] = model.apply
+    scorer = network_scorer(model, normalize=normalize) if scorer is None else scorer
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         if (average_decay is None) != (state.average is None):
@@ -86,8 +91,7 @@ def make_train_step(
         select_key, model_key = jax.random.split(jax.random.fold_in(state.key, state.step))
 
         def score(scored: Batch) -> jax.Array:
-            logits = apply(state.variables, normalize(scored["image"]), train=False)
-            return cross_entropy(logits, scored["label"])
+            return scorer.score(state.score_state, state.variables, scored)
 
         batch, strategy_state, metrics = strategy.select(select_key, state.strategy_state, batch, score)
         if taken := _OWN_METRICS & metrics.keys():
@@ -114,16 +118,19 @@ def make_train_step(
             "accuracy": jnp.mean(soft_accuracy(logits, batch["label"])),
             "top5": jnp.mean(soft_top_accuracy(logits, batch["label"])),
             # The update too: a finite loss can have a gradient that is not, and the next checkpoint would hold it.
-            "finite": jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(updates)),
+            # And what the strategy saw: a NaN there is a network that is broken where it was not trained this time.
+            "finite": jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(updates)) & ~_any_nan(metrics),
         }
+        # Without smoothing or weight, so that a strategy can compare these losses with its scores.
+        losses = cross_entropy(logits, batch["label"])
         return (
             TrainState(
                 step=state.step + 1,
                 params=params,
                 batch_stats=batch_stats,
                 opt_state=opt_state,
-                # Without smoothing or weight, so that a strategy can compare these losses with its scores.
-                strategy_state=strategy.observe(strategy_state, batch, cross_entropy(logits, batch["label"])),
+                strategy_state=strategy.observe(strategy_state, batch, losses),
+                score_state=scorer.observe(state.score_state, batch, losses),
                 average=_averaged(state, {"params": params, "batch_stats": batch_stats}, average_decay),
                 key=state.key,
             ),
@@ -131,6 +138,11 @@ def make_train_step(
         )
 
     return train_step
+
+
+def _any_nan(metrics: Metrics) -> jax.Array:
+    """Returns whether a strategy met a NaN; infinite it may be, as the loss of an example never seen is."""
+    return jnp.stack([jnp.isnan(value).any() for value in metrics.values()] or [jnp.array(False)]).any()
 
 
 def _averaged(state: TrainState, variables: dict[str, Any], decay: float | int | None) -> Any:

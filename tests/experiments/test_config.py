@@ -10,8 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.build import built_augmentation, built_model, built_optimizer, built_strategy, normalization
-from experiments.config import Config, DataConfig, OptimizerConfig, as_json, from_json
+from experiments.build import (
+    built_augmentation,
+    built_model,
+    built_optimizer,
+    built_scorer,
+    built_strategy,
+    normalization,
+)
+from experiments.config import Config, DataConfig, OptimizerConfig, ScoreConfig, as_json, from_json
 from experiments.configs import DEFAULT, config_names, named_config
 from jaxaug import load
 
@@ -59,9 +66,30 @@ def test_the_parts_of_a_named_config_can_be_built(name):
     selected, _, metrics = strategy.select(jax.random.key(0), strategy.init(8), batch, lambda b: b["label"][:, 0])
     assert selected["image"].shape == batch["image"].shape
     assert metrics["augmented"] == 1
-    model = built_model(config, dataset.num_classes)
+    model = built_model(config.model, dataset.num_classes, config.dtype)
     variables = jax.eval_shape(lambda k: model.init(k, batch["image"]), jax.random.key(0))
     built_optimizer(config, 8).init(variables["params"])
+
+
+def test_scores_and_thresholds_can_be_chosen_as_data():
+    config = Config(
+        strategy="self_paced(threshold='quantile(q=0.25)', direction='below')",
+        score=ScoreConfig(dtype="bfloat16", resolution=2, every=3),
+    )
+    assert from_json(json.loads(json.dumps(as_json(config)))) == config
+    strategy = built_strategy(config, lambda key, batch: {**batch, "image": batch["image"] + 1})
+    batch = {"image": jnp.zeros((8, 1)), "label": jnp.eye(8)}
+    out, _, _ = strategy.select(jax.random.key(0), strategy.init(8), batch, lambda b: jnp.arange(8.0))
+    np.testing.assert_array_equal(out["image"][:, 0], [1, 1, 0, 0, 0, 0, 0, 0])
+    for wrong in ("quantil(q=0.5)", "quantile(p=0.5)", "high"):
+        with pytest.raises(ValueError, match="unknown"):
+            built_strategy(dataclasses.replace(config, strategy=f"self_paced(threshold='{wrong}')"), lambda k, b: b)
+
+
+def test_a_small_network_scores_at_full_resolution_only():
+    config = Config(score=ScoreConfig(model="mlp", resolution=2))
+    with pytest.raises(ValueError, match=r"--score\.resolution is for the network itself"):
+        built_scorer(config, 10, lambda x: x, None)
 
 
 def test_the_default_is_one_of_the_names():

@@ -14,6 +14,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 EPOCHS = 10
 ARGUMENTS = ["digits", "--model", "cnn(width=8)", "--data.num-examples", "700", "--data.validation", "0.1",
+             "--strategy", "self_paced(threshold=0.5, score='stored')",
              "--epochs", str(EPOCHS), "--quiet"]  # fmt: skip
 
 

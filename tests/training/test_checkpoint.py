@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 import warnings
@@ -117,6 +118,25 @@ def test_sums_come_back_exactly(tmp_path, states, value):
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(states[0], sums)
         assert numbers(checkpoints.restore(states[0])[1]) == numbers(sums)
+
+
+def test_sums_of_a_vector_come_back_exactly(tmp_path, states):
+    sums = {**SUMS, "augmented_by_class": jnp.array([0.1, 1 / 3, 0.0], jnp.float32)}
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(states[0], sums)
+        restored = checkpoints.restore(states[0])[1]
+    np.testing.assert_array_equal(restored["augmented_by_class"], sums["augmented_by_class"])
+    assert restored["augmented_by_class"].dtype == jnp.float32
+
+
+def test_keys_inside_the_state_come_back(tmp_path, states):
+    state = dataclasses.replace(states[1], score_state={"key": jax.random.key(5), "step": jnp.int32(3)})
+    like = dataclasses.replace(states[0], score_state={"key": jax.random.key(0), "step": jnp.int32(0)})
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state, SUMS)
+        restored, _ = checkpoints.restore(like)
+    assert bits(restored) == bits(state)
+    assert jax.random.uniform(restored.score_state["key"]) == jax.random.uniform(jax.random.key(5))
 
 
 def test_the_last_ones_and_the_best_by_validation_accuracy_are_kept(tmp_path, states):

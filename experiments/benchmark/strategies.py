@@ -1,0 +1,100 @@
+"""What a strategy costs beside plain augmentation: `python -m experiments.benchmark strategies`."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from experiments.benchmark.timing import header, keep_freed_memory, ratio_row, seconds_in_turns
+from experiments.run_directory import environment, environment_in_words
+from jaxaug import chain, create_model, crop, cutout, flip_left_right, on_images
+from jaxaug.sampling import Strategy, always, batch_augmented, importance_sampled, max_loss, self_paced
+from jaxaug.training import Scorer, every, init_state, make_optimizer, make_train_step, network_scorer, proxy_scorer
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """How long to measure."""
+
+    repetitions: int = 25
+    """Turns of each contender."""
+    model: str = "wrn_10_1"
+    """The network."""
+    batch_size: int = 128
+    """Its batch."""
+
+
+CLASSES = 10
+AUGMENT = chain(on_images(crop), on_images(flip_left_right), on_images(cutout))
+
+
+def contenders(command: Command) -> dict[str, tuple[Strategy, Scorer | None, str]]:
+    """Returns what is measured, by name: the strategy, how it scores, and the goal."""
+    model = create_model(command.model, CLASSES)
+    scorers = {
+        "bfloat16": network_scorer(create_model(command.model, CLASSES, dtype=jnp.bfloat16)),
+        "half resolution": network_scorer(model, resolution=2),
+        "a small cnn that learns along": proxy_scorer(create_model("cnn", CLASSES), make_optimizer(learning_rate=0.01)),
+        "every 4th step": every(network_scorer(model), 4),
+    }
+    four = importance_sampled(AUGMENT, num_candidates=4)
+    return {
+        "self-paced, current loss": (self_paced(AUGMENT, threshold=0.5), None, "at most 1.20"),
+        "self-paced, stored loss": (self_paced(AUGMENT, threshold=0.5, score="stored"), None, "at most 1.03"),
+        "importance-sampled, M = 2": (importance_sampled(AUGMENT, num_candidates=2), None, "at most 1.30"),
+        "importance-sampled, M = 4": (four, None, "at most 1.50"),
+        "importance-sampled, M = 8": (importance_sampled(AUGMENT, num_candidates=8), None, "at most 2.4"),
+        "importance-sampled, M = 4, scan": (importance_sampled(AUGMENT, num_candidates=4, scan=True), None, "-"),
+        **{f"importance-sampled, M = 4, scored by {name}": (four, scorer, "-") for name, scorer in scorers.items()},
+        "max_loss, M = 4": (max_loss(AUGMENT, num_candidates=4), None, "-"),
+        "batch_augmented, 2 copies": (batch_augmented(AUGMENT, copies=2), None, "-"),
+    }
+
+
+def step_call(command: Command, strategy: Strategy, scorer: Scorer | None, batch: Any) -> Callable[[], Any]:
+    """Returns a call of one compiled training step."""
+    model = create_model(command.model, CLASSES)
+    optimizer = make_optimizer(learning_rate=0.01, weight_decay=5e-4)
+    shape, examples = batch["image"].shape[1:], batch["index"].shape[0]
+    state = init_state(jax.random.key(0), model, optimizer, strategy, shape=shape, num_examples=examples, scorer=scorer)
+    step = jax.jit(make_train_step(model, optimizer, strategy, scorer=scorer), donate_argnums=0)
+
+    def call() -> Any:
+        nonlocal state
+        state, metrics = step(state, batch)
+        return state.params, metrics  # all of it: the loss is there before the update is
+
+    return call
+
+
+def main() -> None:
+    """Measures, and prints a Markdown table."""
+    command = tyro.cli(Command, description=__doc__)
+    keep_freed_memory()
+    rng = np.random.default_rng(0)
+    batch = {
+        "image": jnp.asarray(rng.random((command.batch_size, 32, 32, 3), np.float32)),
+        "label": jax.nn.one_hot(jnp.asarray(rng.integers(0, CLASSES, command.batch_size)), CLASSES),
+        "index": jnp.arange(command.batch_size),
+    }
+    found = contenders(command)
+    calls = {name: step_call(command, strategy, scorer, batch) for name, (strategy, scorer, _) in found.items()}
+    seconds = seconds_in_turns(
+        {"always": step_call(command, always(AUGMENT), None, batch), **calls}, command.repetitions
+    )
+    print(
+        "# What strategies cost beside plain augmentation\n\n"
+        f"Printed by `python -m experiments.benchmark strategies`, medians of {command.repetitions} turns; "
+        f"{environment_in_words(environment())}.\n"
+    )
+    print(header(f"time of a step of {command.model}, batch {command.batch_size}, to that with `always`"))
+    for name, (_, _, goal) in found.items():
+        print(ratio_row(name, seconds[name], seconds["always"], goal))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""Self-paced augmentation beside all and none, on small data: `python -m experiments.self_paced`.
+
+Every arm has the same seeds, so also the same examples, initial weights and order; each is compared with "all", seed by
+seed. A finished row is one line in results/self_paced.jsonl, and the page beside it, .md, is made from those lines
+alone; what is there already is not run again. The table of CIFAR-10 is added with `--data-dir DIR`.
+"""
+
+import dataclasses
+import json
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import scipy.stats
+import tyro
+
+from experiments.build import normalization
+from experiments.populations import population_accuracies
+from experiments.run_directory import environment, environment_in_words, replace_text
+from jaxaug import chain, create_model, crop, data, flip_left_right, gaussian_noise, on_images, rotate
+from jaxaug.compose import Augmentation
+from jaxaug.sampling import Strategy, always, never, quantile, self_paced
+from jaxaug.training import fit, init_state, make_eval_step, make_optimizer, make_schedule, make_train_step
+
+THRESHOLDS = (0.1, 0.5, 1.0)
+PIXELS = chain(on_images(crop, padding=1), on_images(rotate, degrees=15.0))
+NOISE = on_images(gaussian_noise, stddev=0.3)
+COLOUR = chain(on_images(crop), on_images(flip_left_right))
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """How much to run."""
+
+    data_dir: pathlib.Path | None = None
+    """Where the TFDS dataset cifar10 lies; without it that table is left out."""
+    seeds: int = 20
+    """Seeds of the small networks."""
+    steps: int = 2000
+    """Steps of the small networks."""
+    cifar_seeds: int = 5
+    """Seeds on CIFAR-10."""
+    cifar_steps: int = 400
+    """Steps on CIFAR-10."""
+    results: pathlib.Path = pathlib.Path("results/self_paced.jsonl")
+    """One line per finished row; the page is written beside it, as .md."""
+
+
+Arms = dict[str, Callable[[Augmentation], Strategy]]
+
+
+def arms() -> Arms:
+    """Returns every strategy that is compared, by name."""
+    found: Arms = {"none": lambda augment: never(), "all": always}
+    for direction in ("above", "below"):
+        for tau in THRESHOLDS:
+            found[f"{direction} {tau}"] = lambda augment, d=direction, t=tau: self_paced(
+                augment, threshold=t, direction=d
+            )
+    for tau in THRESHOLDS:
+        found[f"above {tau}, stored"] = lambda augment, t=tau: self_paced(augment, threshold=t, score="stored")
+    found["harder half"] = lambda augment: self_paced(augment, threshold=quantile(0.5))
+    return found
+
+
+# On CIFAR-10 a run takes minutes, so one threshold stands for three.
+CIFAR_ARMS = ("none", "all", "above 0.5", "below 0.5", "above 0.5, stored", "harder half")
+
+
+def small_row(command: Command, name: str, count: int | None, arm: str) -> dict[str, Any]:
+    """Returns the accuracies of an MLP on digits or a table, over the seeds together."""
+    full = data.load(name)
+    seeds = range(command.seeds)
+    datasets = [full if count is None else data.subset(full, count, seed=seed) for seed in seeds]
+    accuracies, shares = population_accuracies(
+        datasets,
+        create_model("mlp", full.num_classes),
+        arms()[arm](PIXELS if name == "digits" else NOISE),
+        seeds=seeds,
+        steps=command.steps,
+        batch_size=min(64, len(datasets[0].train.labels)),
+        learning_rate=0.05,
+        normalize=normalization(full),
+    )
+    shown = shares.mean(axis=0)
+    return {"accuracies": accuracies.tolist(), "share_first": float(shown[0]), "share_last": float(shown[-1])}
+
+
+def cifar_row(command: Command, count: int, arm: str) -> dict[str, Any]:
+    """Returns the accuracies of the narrowest WRN on a subset of CIFAR-10, one seed after another."""
+    full = data.load("cifar10", data_dir=command.data_dir)
+    model, strategy = create_model("wrn_10_1", full.num_classes), arms()[arm](COLOUR)
+    batch_size = 128
+    epochs = round(command.cifar_steps * batch_size / count)
+    schedule = make_schedule("cosine", learning_rate=0.1, epochs=epochs, steps_per_epoch=-(-count // batch_size))
+    optimizer, normalize = make_optimizer("sgd", learning_rate=schedule, weight_decay=5e-4), normalization(full)
+    step, eval_step = (
+        make_train_step(model, optimizer, strategy, normalize=normalize),
+        make_eval_step(model, normalize=normalize),
+    )
+    accuracies, records = [], []
+    for seed in range(command.cifar_seeds):
+        state = init_state(jax.random.key(seed), model, optimizer, strategy, shape=full.shape, num_examples=count)
+        part = data.subset(full, count, seed=seed)
+        _, records = fit(state, step, eval_step, part, epochs=epochs, batch_size=batch_size, eval_every=epochs)
+        accuracies.append(records[-1]["test_accuracy"])
+    return {
+        "accuracies": accuracies,
+        "share_first": records[0]["augmented"],
+        "share_last": records[-1]["augmented"],
+        "epochs": epochs,
+    }
+
+
+def rows(command: Command) -> list[tuple[str, int | None, str]]:
+    """Returns dataset, examples and arm of every row."""
+    found = [("digits", count, arm) for count in (100, 300, 1000, None) for arm in arms()]
+    found += [(name, None, arm) for name in ("breast_cancer", "wine") for arm in arms()]
+    if command.data_dir is not None:
+        found += [("cifar10", count, arm) for count in (1000, 5000) for arm in CIFAR_ARMS]
+    return found
+
+
+def table(lines: list[dict[str, Any]], dataset: str, count: int | None) -> str:
+    """Returns the Markdown table of the arms on one dataset."""
+    arms_here = {line["arm"]: line for line in lines if (line["dataset"], line["examples"]) == (dataset, count)}
+    if "all" not in arms_here:
+        return ""
+    base = 100 * (1 - np.array(arms_here["all"]["accuracies"]))
+    out = [
+        f"\n## {dataset}, {'all' if count is None else count} training examples, {len(base)} seeds\n",
+        "| augmented | test error, % | difference to all | p | share augmented, first to last tenth |",
+        "|---|---|---|---|---|",
+    ]
+    for arm, line in arms_here.items():
+        error = 100 * (1 - np.array(line["accuracies"]))
+        difference, p = "-", "-"
+        if arm != "all":
+            delta = error - base
+            difference = f"{delta.mean():+.2f} ± {scipy.stats.sem(delta):.2f}"
+            p = "1" if not delta.any() else f"{scipy.stats.ttest_rel(error, base).pvalue:.2g}"
+        share = f"{line['share_first']:.2f} to {line['share_last']:.2f}"
+        out.append(f"| {arm} | {error.mean():.2f} ± {scipy.stats.sem(error):.2f} | {difference} | {p} | {share} |")
+    return "\n".join(out) + "\n"
+
+
+def page(lines: list[dict[str, Any]]) -> str:
+    """Returns the Markdown page."""
+    machines = sorted({environment_in_words(line) for line in lines})
+    commands = sorted({line["command"] for line in lines})
+    order = list(dict.fromkeys((line["dataset"], line["examples"]) for line in lines))
+    return f"""# Self-paced augmentation on small data
+
+Written by `python -m experiments.self_paced` from the lines of [self_paced.jsonl](self_paced.jsonl). "above 0.5"
+augments the examples whose clean loss is at least 0.5, "below 0.5" the others; "stored" takes the loss last met in
+training in place of a forward pass, "harder half" the median of the batch as threshold. Test error of the last step,
+mean ± standard error over seeds; differences to "all" seed by seed, with the p value of the paired t test (unadjusted:
+each table compares many arms).
+{"".join(table(lines, dataset, count) for dataset, count in order)}
+Digits: MLP with two hidden layers of 100, crop with padding 1 and rotation up to 15 degrees. Tables: the same network,
+Gaussian noise of deviation 0.3. CIFAR-10: WRN-10-1, crop with padding 4 and flip. SGD with Nesterov momentum 0.9 and
+cosine rate from 0.05 (CIFAR-10: 0.1), weight decay 5e-4, batch 64 (CIFAR-10: 128).
+
+```sh
+{chr(10).join(commands)}
+```
+
+{"; ".join(machines)}.
+"""
+
+
+def main() -> int:
+    """Runs what is not yet in the results."""
+    command = tyro.cli(Command, description=__doc__)
+    for dataset, count, arm in rows(command):
+        path = command.results
+        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        if any((line["dataset"], line["examples"], line["arm"]) == (dataset, count, arm) for line in lines):
+            continue
+        print(f"{dataset}, {count or 'all'} examples, {arm}", flush=True)
+        row = cifar_row(command, count or 0, arm) if dataset == "cifar10" else small_row(command, dataset, count, arm)
+        steps, seeds = (
+            (command.cifar_steps, command.cifar_seeds) if dataset == "cifar10" else (command.steps, command.seeds)
+        )
+        prefix = "--cifar-" if dataset == "cifar10" else "--"
+        made = f"python -m experiments.self_paced {prefix}seeds {seeds} {prefix}steps {steps}"
+        made += " --data-dir DIR" if dataset == "cifar10" else ""
+        found = environment()
+        about = {name: found[name] for name in ("versions", "python", "devices", "cpus", "git_revision")}
+        lines.append({"dataset": dataset, "examples": count, "arm": arm, **row, "command": made, **about})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+        replace_text(path.with_suffix(".md"), page(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

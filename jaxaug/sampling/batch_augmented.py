@@ -1,0 +1,49 @@
+"""Batch augmentation: all of several copies."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxaug.checks import check_key, check_size
+from jaxaug.compose import Augmentation
+from jaxaug.sampling.candidates import joined
+from jaxaug.sampling.strategy import Strategy, check_augment, stateless
+
+
+def batch_augmented(augment: Augmentation, *, copies: int = 2) -> Strategy:
+    """The strategy that trains on several augmented copies of each example at once (batch augmentation).
+
+    The batch of M B examples that comes back holds the copies one after another on axis 0, labels, indices and all
+    other leaves with them; its mean loss is the mean over copies and examples. A step costs M times as much.
+
+    Args:
+      augment: augmentation `(key, batch) -> batch`; the batch may be any pytree.
+      copies: M, at least 1; fixes a shape.
+
+    Returns:
+      A stateless `Strategy`; its metric `augmented` is 1.
+
+    Raises:
+      ValueError: `copies` is below 1.
+      TypeError: `augment` cannot be called.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> strategy = batch_augmented(lambda key, batch: batch, copies=2)
+      >>> strategy.select(jax.random.key(0), strategy.init(2), {"index": jnp.array([4, 7])}, None)[0]["index"]
+      Array([4, 7, 4, 7], dtype=int32)
+
+    References:
+      Hoffer, Ben-Nun, Hubara, Giladi, Hoefler, Soudry, "Augment your batch: Improving generalization through instance
+      repetition", CVPR 2020, section 3.
+    """
+
+    def select(key: jax.Array, state: Any, batch: Any, score: Any) -> tuple[Any, Any, dict[str, jax.Array]]:
+        check_key("batch_augmented", key)
+        augmented = [augment(copy_key, batch) for copy_key in jax.random.split(key, copies)]
+        return joined(augmented), state, {"augmented": jnp.ones(())}
+
+    check_augment("batch_augmented", augment)
+    check_size("batch_augmented", "copies", copies, 1)
+    return stateless(select)
