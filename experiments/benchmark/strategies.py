@@ -50,6 +50,11 @@ def contenders(command: Command) -> dict[str, tuple[Strategy, Scorer | None, str
         "importance-sampled, M = 8": (importance_sampled(AUGMENT, num_candidates=8), None, "at most 2.4"),
         "importance-sampled, M = 4, scan": (importance_sampled(AUGMENT, num_candidates=4, scan=True), None, "-"),
         **{f"importance-sampled, M = 4, scored by {name}": (four, scorer, "-") for name, scorer in scorers.items()},
+        "importance-sampled, M = 4, softmax at 0.1, a quarter scored": (
+            importance_sampled(AUGMENT, importance="softmax", temperature=0.1, scored=0.25),
+            None,
+            "at most 1.20",
+        ),
         "max_loss, M = 4": (max_loss(AUGMENT, num_candidates=4), None, "-"),
         "batch_augmented, 2 copies": (batch_augmented(AUGMENT, copies=2), None, "-"),
     }
