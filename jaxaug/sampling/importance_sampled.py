@@ -163,7 +163,7 @@ def _chosen_by_loss(
         chosen, weight = choose(key, of_the_hardest, batch, part, score)
         rest = augment(one_key, batch)
         out = jax.tree.map(lambda leaf, new: leaf.at[hardest].set(new), rest, chosen.batch)
-        metrics = {name: jnp.where(jnp.isnan(last).any(), jnp.nan, value) for name, value in chosen.metrics.items()}
+        metrics = {each: jnp.where(jnp.isnan(last).any(), jnp.nan, value) for each, value in chosen.metrics.items()}
         if weighed:
             out = _weighed(out, jnp.ones(size).at[hardest].set(weight))
         return out, state, metrics
