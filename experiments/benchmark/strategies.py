@@ -38,7 +38,9 @@ def contenders(command: Command) -> dict[str, tuple[Strategy, Scorer | None, str
     scorers = {
         "bfloat16": network_scorer(create_model(command.model, CLASSES, dtype=jnp.bfloat16)),
         "half resolution": network_scorer(model, resolution=2),
-        "a small cnn that learns along": proxy_scorer(create_model("cnn", CLASSES), make_optimizer(learning_rate=0.01)),
+        "a cnn of width 8 that learns along": proxy_scorer(
+            create_model("cnn", CLASSES, width=8), make_optimizer(learning_rate=0.01)
+        ),
         "every 4th step": every(network_scorer(model), 4),
     }
     four = importance_sampled(AUGMENT, num_candidates=4)
