@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from laws.interface import annotations_unchecked
 
-from jaxaug.augment import crop, gaussian_noise
+from jaxaug.augment import gaussian_noise
 from jaxaug.compose import chain, on_images, on_pairs
-from jaxaug.mix import ricap
+from jaxaug.mix import mixup
 from jaxaug.sampling import batch_augmented, importance_sampled, importance_weights, max_loss
 
 KEY = jax.random.key(0)
-MIXED = chain(on_images(crop, padding=1), on_pairs(ricap))
+MIXED = chain(on_images(gaussian_noise, stddev=0.1), on_pairs(mixup))
 KINDS = ("loss", "one_minus_prob", "softmax", "uniform")
 
 
@@ -217,7 +217,7 @@ def test_a_share_is_weighed_alone() -> None:
 
 
 def test_a_share_mixes_with_partners_of_the_whole_batch() -> None:
-    strategy = max_loss(on_pairs(ricap), num_candidates=2, scored=0.2)
+    strategy = max_loss(on_pairs(mixup), num_candidates=2, scored=0.2)
     partners = np.zeros(5)
     for seed in range(20):
         out, _, _ = strategy.select(jax.random.key(seed), strategy.init(5), batch(), brightness)

@@ -25,10 +25,10 @@ def reference(losses: np.ndarray, importance: str, temperature: float = 1.0) -> 
     return np.where(total == 0, 1 / len(losses), weights / np.where(total == 0, 1, total))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
-    m=st.integers(1, 6),
-    b=st.integers(1, 5),
+    m=st.sampled_from([1, 2, 5]),  # few shapes, since each compiles anew
+    b=st.sampled_from([1, 3]),
     seed=st.integers(0, 2**31),
     scale=st.sampled_from([1e-4, 1.0, 30.0]),
     importance=st.sampled_from(KINDS),
