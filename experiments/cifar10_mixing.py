@@ -15,6 +15,7 @@ from typing import Any
 import tyro
 
 from experiments import train
+from experiments.result_lines import lines_of, machine, write_lines
 from experiments.run_directory import RunDirectory, environment_in_words, replace_text
 
 STANDARD = ["crop(padding=4)", "flip_left_right"]
@@ -71,7 +72,7 @@ def finished_run(command: Command, arm: str, seed: int) -> dict[str, Any] | None
         "examples_per_second": statistics.median(r["examples_per_second"] for r in records[1:] or records),
         "seconds": summary["seconds"],
         "params_sha256": summary["params_sha256"],
-        **{name: environment[name] for name in ("versions", "python", "devices", "cpus", "git_revision")},
+        **machine(environment),
     }
 
 
@@ -127,11 +128,6 @@ def spread(values: list[float], sign: str = "") -> str:
     return f"{statistics.mean(values):{sign}.2f} ± {statistics.stdev(values):.2f}"
 
 
-def lines_of(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Returns the lines of a JSONL file, none if it is not there."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 def main() -> int:
     """Runs what is not yet in the results, seed by seed, so that an interrupted table is still a comparison."""
     command = tyro.cli(Command, description=__doc__)
@@ -143,8 +139,7 @@ def main() -> int:
             line = finished_run(command, arm, seed)
             if line is None:
                 return 1
-            command.results.parent.mkdir(parents=True, exist_ok=True)
-            replace_text(command.results, "".join(json.dumps(each) + "\n" for each in [*lines, line]))
+            write_lines(command.results, [*lines, line])
             print(table(lines_of(command.results)), flush=True)
     replace_text(command.results.with_suffix(".md"), page(lines_of(command.results)))
     return 0

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxaug.data import Dataset
 from jaxaug.sampling import Strategy
-from jaxaug.training import init_state, make_eval_step, make_optimizer, make_schedule, make_train_step
+from jaxaug.training import TrainState, init_state, make_eval_step, make_optimizer, make_schedule, make_train_step
 from jaxaug.training.device_data import DeviceSplit, device_split, epoch_order, gathered_batch
 
 
@@ -55,15 +55,13 @@ def population_accuracies(
     def trained(key: jax.Array, data: DeviceSplit) -> tuple[jax.Array, jax.Array]:
         state = init_state(key, model, optimizer, strategy, shape=datasets[0].shape, num_examples=size)
 
-        def step(carry: tuple, t: jax.Array) -> tuple[tuple, jax.Array]:
-            state, order = carry
-            new_order = epoch_order(state.key, t // per_epoch, size)
-            order = jnp.where(t % per_epoch == 0, new_order, order)
+        def step(state: TrainState, t: jax.Array) -> tuple[TrainState, jax.Array]:
+            order = epoch_order(state.key, t // per_epoch, size)
             index = jax.lax.dynamic_slice(order, ((t % per_epoch) * batch_size,), (batch_size,))
             state, metrics = train_step(state, gathered_batch(data, index, classes))
-            return (state, order), metrics["augmented"]
+            return state, metrics["augmented"]
 
-        (state, _), shares = jax.lax.scan(step, (state, jnp.zeros(size, jnp.int32)), jnp.arange(steps))
+        state, shares = jax.lax.scan(step, state, jnp.arange(steps))
         tenths = shares[: steps // 10 * 10].reshape(10, -1).mean(axis=1)
         return eval_step(state, test_batch)["accuracy"].mean(), tenths
 

@@ -6,7 +6,6 @@ alone; what is there already is not run again. The table of CIFAR-10 is added wi
 """
 
 import dataclasses
-import json
 import pathlib
 import sys
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import tyro
 
 from experiments.build import normalization
 from experiments.populations import population_accuracies
+from experiments.result_lines import lines_of, machine, write_lines
 from experiments.run_directory import environment, environment_in_words, replace_text
 from jaxaug import chain, create_model, crop, data, flip_left_right, gaussian_noise, on_images, rotate
 from jaxaug.compose import Augmentation
@@ -176,8 +176,7 @@ def main() -> int:
     """Runs what is not yet in the results."""
     command = tyro.cli(Command, description=__doc__)
     for dataset, count, arm in rows(command):
-        path = command.results
-        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        lines = lines_of(command.results)
         if any((line["dataset"], line["examples"], line["arm"]) == (dataset, count, arm) for line in lines):
             continue
         print(f"{dataset}, {count or 'all'} examples, {arm}", flush=True)
@@ -188,12 +187,10 @@ def main() -> int:
         prefix = "--cifar-" if dataset == "cifar10" else "--"
         made = f"python -m experiments.self_paced {prefix}seeds {seeds} {prefix}steps {steps}"
         made += " --data-dir DIR" if dataset == "cifar10" else ""
-        found = environment()
-        about = {name: found[name] for name in ("versions", "python", "devices", "cpus", "git_revision")}
+        about = machine(environment())
         lines.append({"dataset": dataset, "examples": count, "arm": arm, **row, "command": made, **about})
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(path, "".join(json.dumps(line) + "\n" for line in lines))
-        replace_text(path.with_suffix(".md"), page(lines))
+        write_lines(command.results, lines)
+        replace_text(command.results.with_suffix(".md"), page(lines))
     return 0
 
 

@@ -101,7 +101,3 @@ def main() -> None:
     print(header(f"time of a step of {command.model}, batch {command.batch_size}, to that with `always`"))
     for name, (_, _, goal) in found.items():
         print(ratio_row(name, seconds[name], seconds["always"], goal))
-
-
-if __name__ == "__main__":
-    main()

@@ -69,11 +69,11 @@ def importance_sampled(
     """
     check_importance("importance_sampled", importance, temperature)
 
-    def choose(key: Array, augment: Augmentation, batch: Any, size: int, score: Score) -> tuple[Chosen, Array]:
+    def choose(key: Array, augment: Augmentation, batch: Any, size: int, score: Score) -> Chosen:
         noise_key, key = jax.random.split(key)
         # The largest of log w_j + Gumbel noise is copy j with probability w_j / Σ w, without the sum.
         noise = jax.random.gumbel(noise_key, (num_candidates, size))
-        chosen = best_copy(
+        return best_copy(
             key,
             augment,
             batch,
@@ -82,10 +82,13 @@ def importance_sampled(
             noise=noise,
             scan=scan,
         )
-        q = importance_weights(chosen.losses, importance=importance, temperature=temperature)
-        return chosen, 1.0 / (num_candidates * column_entries(q, chosen.copy).astype(jnp.float32))
 
-    return _chosen_by_loss("importance_sampled", augment, num_candidates, scored, choose, weighed=unbiased)
+    def correction(chosen: Chosen) -> Array:
+        q = importance_weights(chosen.losses, importance=importance, temperature=temperature)
+        return 1.0 / (num_candidates * column_entries(q, chosen.copy).astype(jnp.float32))
+
+    weight = correction if unbiased else None
+    return _chosen_by_loss("importance_sampled", augment, num_candidates, scored, choose, weight)
 
 
 def max_loss(
@@ -123,21 +126,25 @@ def max_loss(
       training", CVPR 2021, equation 2.
     """
 
-    def choose(key: Array, augment: Augmentation, batch: Any, size: int, score: Score) -> tuple[Chosen, Array]:
+    def choose(key: Array, augment: Augmentation, batch: Any, size: int, score: Score) -> Chosen:
         noise = jnp.zeros((num_candidates, size))
-        chosen = best_copy(key, augment, batch, score, worth=lambda losses: losses, noise=noise, scan=scan)
-        return chosen, noise[0]
+        return best_copy(key, augment, batch, score, worth=lambda losses: losses, noise=noise, scan=scan)
 
-    return _chosen_by_loss("max_loss", augment, num_candidates, scored, choose, weighed=False)
+    return _chosen_by_loss("max_loss", augment, num_candidates, scored, choose)
 
 
-Choose = Callable[[Array, Augmentation, Any, int, Score], tuple[Chosen, Array]]  # the int: examples augment makes
+Choose = Callable[[Array, Augmentation, Any, int, Score], Chosen]  # the int: examples augment makes
 
 
 def _chosen_by_loss(
-    name: str, augment: Augmentation, num_candidates: int, scored: float | int, choose: Choose, *, weighed: bool
+    name: str,
+    augment: Augmentation,
+    num_candidates: int,
+    scored: float | int,
+    choose: Choose,
+    weight: Callable[[Chosen], Array] | None = None,
 ) -> Strategy:
-    """Returns the strategy that trains on the copies which `choose` returns with their weights."""
+    """Returns the strategy that trains on the copies which `choose` returns, with the weight of their losses."""
     check_augment(name, augment)
     check_size(name, "num_candidates", num_candidates, 1)
     check_number(name, "scored", scored, 0.0, 1.0, open_low=True)
@@ -149,8 +156,8 @@ def _chosen_by_loss(
         check_key(name, key)
         size = batch_size(name, batch)
         if scored == 1:
-            chosen, weight = choose(key, augment, batch, size, score)
-            return _weighed(chosen.batch, weight) if weighed else chosen.batch, state, chosen.metrics
+            chosen = choose(key, augment, batch, size, score)
+            return _weighed(chosen.batch, weight(chosen)) if weight else chosen.batch, state, chosen.metrics
 
         one_key, key = jax.random.split(key)
         last, part = recalled(name, state, batch), max(1, round(scored * size))
@@ -160,12 +167,12 @@ def _chosen_by_loss(
             # The whole batch is augmented, so that partners of a mixing come from all of it.
             return jax.tree.map(lambda leaf: leaf[hardest], augment(key, batch))
 
-        chosen, weight = choose(key, of_the_hardest, batch, part, score)
+        chosen = choose(key, of_the_hardest, batch, part, score)
         rest = augment(one_key, batch)
         out = jax.tree.map(lambda leaf, new: leaf.at[hardest].set(new), rest, chosen.batch)
         metrics = {each: jnp.where(jnp.isnan(last).any(), jnp.nan, value) for each, value in chosen.metrics.items()}
-        if weighed:
-            out = _weighed(out, jnp.ones(size).at[hardest].set(weight))
+        if weight:
+            out = _weighed(out, jnp.ones(size).at[hardest].set(weight(chosen)))
         return out, state, metrics
 
     def observe(state: Any, batch: Any, losses: Array) -> Any:

@@ -11,6 +11,7 @@ import optax
 from jaxaug.checks import check_size
 from jaxaug.sampling.last_losses import never_seen, recalled, recorded
 from jaxaug.training.objective import cross_entropy
+from jaxaug.training.variables import initial_variables
 
 Batch = dict[str, jax.Array]
 
@@ -23,12 +24,13 @@ class Scorer(NamedTuple):
     observe: Callable[[Any, Batch, jax.Array], Any]  # (state, batch trained on, its losses [B]) -> state
 
 
-def _unchanged(images: jax.Array) -> jax.Array:
+def unchanged(images: jax.Array) -> jax.Array:
+    """Returns the images: no normalisation."""
     return images
 
 
 def network_scorer(
-    model: nn.Module, *, normalize: Callable[[jax.Array], jax.Array] = _unchanged, resolution: int = 1
+    model: nn.Module, *, normalize: Callable[[jax.Array], jax.Array] = unchanged, resolution: int = 1
 ) -> Scorer:
     """The scorer that takes the loss of the network in training, in inference mode: one forward pass.
 
@@ -59,8 +61,7 @@ def network_scorer(
     check_size("network_scorer", "resolution", resolution, 1)
 
     def score(state: Any, variables: Any, batch: Batch) -> jax.Array:
-        images = _averaged(batch["image"], resolution)
-        return cross_entropy(_logits(model, variables, normalize(images), train=False), batch["label"])
+        return _inferred_losses(model, variables, normalize(_averaged(batch["image"], resolution)), batch["label"])
 
     return Scorer(lambda key, shape, num_examples: (), score, lambda state, batch, losses: state)
 
@@ -78,7 +79,7 @@ def proxy_scorer(
     proxy: nn.Module,
     optimizer: optax.GradientTransformation,
     *,
-    normalize: Callable[[jax.Array], jax.Array] = _unchanged,
+    normalize: Callable[[jax.Array], jax.Array] = unchanged,
 ) -> Scorer:
     """The scorer that takes the loss of a small network, trained along on the same batches.
 
@@ -104,12 +105,11 @@ def proxy_scorer(
 
     def init(key: jax.Array, shape: tuple[int, ...], num_examples: int) -> ProxyState:
         params_key, key = jax.random.split(key)
-        init_variables = jax.jit(lambda k: proxy.init(k, jnp.zeros((1, *shape), jnp.float32), train=False))
-        variables = {"batch_stats": {}, **init_variables(params_key)}
+        variables = initial_variables(params_key, proxy, shape)
         return ProxyState(variables, optimizer.init(variables["params"]), key, jnp.zeros((), jnp.int32))
 
     def score(state: ProxyState, variables: Any, batch: Batch) -> jax.Array:
-        return cross_entropy(_logits(proxy, state.variables, normalize(batch["image"]), train=False), batch["label"])
+        return _inferred_losses(proxy, state.variables, normalize(batch["image"]), batch["label"])
 
     def observe(state: ProxyState, batch: Batch, losses: jax.Array) -> ProxyState:
         stats = state.variables["batch_stats"]
@@ -184,9 +184,9 @@ def every(scorer: Scorer, steps: int) -> Scorer:
     return Scorer(init, score, observe)
 
 
-def _logits(module: nn.Module, variables: Any, images: jax.Array, *, train: bool) -> Any:
+def _inferred_losses(module: nn.Module, variables: Any, images: jax.Array, labels: jax.Array) -> jax.Array:
     apply: Callable[..., Any] = module.apply
-    return apply(variables, images, train=train)
+    return cross_entropy(apply(variables, images, train=False), labels)
 
 
 def _averaged(images: jax.Array, side: int) -> jax.Array:

@@ -11,6 +11,7 @@ from flax import struct
 from jaxaug.checks import check_key
 from jaxaug.sampling import Strategy
 from jaxaug.training.scoring import Scorer
+from jaxaug.training.variables import initial_variables
 
 # fold_in's number for the scorer; steps count from 0, the orders of epochs are at the end, and neither comes here.
 _SCORER = 2**31 - 2
@@ -81,10 +82,8 @@ def init_state(
     check_key("init_state", key)
     params_key, run_key = jax.random.split(key)
     score_state = () if scorer is None else scorer.init(jax.random.fold_in(run_key, _SCORER), shape, num_examples)
-    # Compiled: op by op, the initialisation of a deep network takes longer than its first step.
-    init = jax.jit(lambda k: model.init(k, jnp.zeros((1, *shape), jnp.float32), train=False))
-    variables = init(params_key)
-    params, batch_stats = variables["params"], variables.get("batch_stats", {})
+    variables = initial_variables(params_key, model, shape)
+    params, batch_stats = variables["params"], variables["batch_stats"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
@@ -92,7 +91,7 @@ def init_state(
         opt_state=_strongly_typed(optimizer.init(params)),
         strategy_state=_strongly_typed(strategy.init(num_examples)),
         score_state=_strongly_typed(score_state),
-        average=jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats}) if average else None,
+        average=jax.tree.map(jnp.copy, variables) if average else None,
         key=run_key,
     )
 

@@ -11,7 +11,7 @@ import optax
 from jaxaug.checks import check_number
 from jaxaug.sampling import Strategy
 from jaxaug.training.objective import cross_entropy, smoothed, soft_accuracy, soft_top_accuracy
-from jaxaug.training.scoring import Scorer, network_scorer
+from jaxaug.training.scoring import Scorer, network_scorer, unchanged
 from jaxaug.training.state import TrainState
 
 Batch = dict[str, jax.Array]
@@ -24,16 +24,12 @@ EvalStep = Callable[[TrainState, Batch], Metrics]
 _OWN_METRICS = {"loss", "accuracy", "top5", "finite", "examples", "bad_step"}
 
 
-def _unchanged(images: jax.Array) -> jax.Array:
-    return images
-
-
 def make_train_step(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
     strategy: Strategy,
     *,
-    normalize: Callable[[jax.Array], jax.Array] = _unchanged,
+    normalize: Callable[[jax.Array], jax.Array] = unchanged,
     label_smoothing: float | int = 0.0,
     average_decay: float | int | None = None,
     scorer: Scorer | None = None,
@@ -154,7 +150,7 @@ def _averaged(state: TrainState, variables: dict[str, Any], decay: float | int |
     return jax.tree.map(lambda a, v: d * a + (1.0 - d) * v, state.average, variables)
 
 
-def make_eval_step(model: nn.Module, *, normalize: Callable[[jax.Array], jax.Array] = _unchanged) -> EvalStep:
+def make_eval_step(model: nn.Module, *, normalize: Callable[[jax.Array], jax.Array] = unchanged) -> EvalStep:
     """The function `(state, batch) -> metrics` of one inference batch.
 
     Args:
