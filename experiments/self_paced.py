@@ -11,24 +11,22 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 import scipy.stats
 import tyro
 
+from experiments.averaged_down import averaged_down
 from experiments.build import normalization
-from experiments.populations import population_accuracies
+from experiments.populations import accuracies_one_by_one, population_accuracies
 from experiments.result_lines import lines_of, machine, write_lines
 from experiments.run_directory import environment, environment_in_words, replace_text
 from jaxaug import chain, create_model, crop, data, flip_left_right, gaussian_noise, on_images, rotate
 from jaxaug.compose import Augmentation
 from jaxaug.sampling import Strategy, always, never, quantile, self_paced
-from jaxaug.training import fit, init_state, make_eval_step, make_optimizer, make_schedule, make_train_step
 
 THRESHOLDS = (0.1, 0.5, 1.0)
 PIXELS = chain(on_images(crop, padding=1), on_images(rotate, degrees=15.0))
 NOISE = on_images(gaussian_noise, stddev=0.3)
-COLOUR = chain(on_images(crop), on_images(flip_left_right))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +41,10 @@ class Command:
     """Steps of the small networks."""
     cifar_seeds: int = 5
     """Seeds on CIFAR-10."""
-    cifar_steps: int = 400
+    cifar_steps: int = 800
     """Steps on CIFAR-10."""
+    cifar_side: int = 16
+    """Images of CIFAR-10 are averaged down to this side."""
     results: pathlib.Path = pathlib.Path("results/self_paced.jsonl")
     """One line per finished row; the page is written beside it, as .md."""
 
@@ -91,22 +91,20 @@ def small_row(command: Command, name: str, count: int | None, arm: str) -> dict[
 
 def cifar_row(command: Command, count: int, arm: str) -> dict[str, Any]:
     """Returns the accuracies of the narrowest WRN on a subset of CIFAR-10, one seed after another."""
-    full = data.load("cifar10", data_dir=command.data_dir)
-    model, strategy = create_model("wrn_10_1", full.num_classes), arms()[arm](COLOUR)
+    full = averaged_down(data.load("cifar10", data_dir=command.data_dir), command.cifar_side)
     batch_size = 128
     epochs = round(command.cifar_steps * batch_size / count)
-    schedule = make_schedule("cosine", learning_rate=0.1, epochs=epochs, steps_per_epoch=-(-count // batch_size))
-    optimizer, normalize = make_optimizer("sgd", learning_rate=schedule, weight_decay=5e-4), normalization(full)
-    step, eval_step = (
-        make_train_step(model, optimizer, strategy, normalize=normalize),
-        make_eval_step(model, normalize=normalize),
+    seeds = range(command.cifar_seeds)
+    accuracies, records = accuracies_one_by_one(
+        [data.subset(full, count, seed=seed) for seed in seeds],
+        create_model("wrn_10_1", full.num_classes),
+        arms()[arm](chain(on_images(crop, padding=command.cifar_side // 8), on_images(flip_left_right))),
+        seeds=seeds,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=0.1,
+        normalize=normalization(full),
     )
-    accuracies, records = [], []
-    for seed in range(command.cifar_seeds):
-        state = init_state(jax.random.key(seed), model, optimizer, strategy, shape=full.shape, num_examples=count)
-        part = data.subset(full, count, seed=seed)
-        _, records = fit(state, step, eval_step, part, epochs=epochs, batch_size=batch_size, eval_every=epochs)
-        accuracies.append(records[-1]["test_accuracy"])
     return {
         "accuracies": accuracies,
         "share_first": records[0]["augmented"],
@@ -161,8 +159,9 @@ mean ± standard error over seeds; differences to "all" seed by seed, with the p
 each table compares many arms).
 {"".join(table(lines, dataset, count) for dataset, count in order)}
 Digits: MLP with two hidden layers of 100, crop with padding 1 and rotation up to 15 degrees. Tables: the same network,
-Gaussian noise of deviation 0.3. CIFAR-10: WRN-10-1, crop with padding 4 and flip. SGD with Nesterov momentum 0.9 and
-cosine rate from 0.05 (CIFAR-10: 0.1), weight decay 5e-4, batch 64 (CIFAR-10: 128).
+Gaussian noise of deviation 0.3. CIFAR-10: WRN-10-1 on images averaged down to the side that the command names, crop
+with an eighth of it as padding, and flip. SGD with Nesterov momentum 0.9 and cosine rate from 0.05 (CIFAR-10: 0.1),
+weight decay 5e-4, batch 64 (CIFAR-10: 128).
 
 ```sh
 {chr(10).join(commands)}
@@ -186,7 +185,7 @@ def main() -> int:
         )
         prefix = "--cifar-" if dataset == "cifar10" else "--"
         made = f"python -m experiments.self_paced {prefix}seeds {seeds} {prefix}steps {steps}"
-        made += " --data-dir DIR" if dataset == "cifar10" else ""
+        made += f" --cifar-side {command.cifar_side} --data-dir DIR" if dataset == "cifar10" else ""
         about = machine(environment())
         lines.append({"dataset": dataset, "examples": count, "arm": arm, **row, "command": made, **about})
         write_lines(command.results, lines)

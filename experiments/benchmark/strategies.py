@@ -62,9 +62,9 @@ def contenders(command: Command) -> dict[str, tuple[Strategy, Scorer | None, str
     }
 
 
-def step_call(command: Command, strategy: Strategy, scorer: Scorer | None, batch: Any) -> Callable[[], Any]:
+def step_call(network: str, strategy: Strategy, scorer: Scorer | None, batch: Any) -> Callable[[], Any]:
     """Returns a call of one compiled training step."""
-    model = create_model(command.model, CLASSES)
+    model = create_model(network, batch["label"].shape[1])
     optimizer = make_optimizer(learning_rate=0.01, weight_decay=5e-4)
     shape, examples = batch["image"].shape[1:], batch["index"].shape[0]
     state = init_state(jax.random.key(0), model, optimizer, strategy, shape=shape, num_examples=examples, scorer=scorer)
@@ -89,9 +89,9 @@ def main() -> None:
         "index": jnp.arange(command.batch_size),
     }
     found = contenders(command)
-    calls = {name: step_call(command, strategy, scorer, batch) for name, (strategy, scorer, _) in found.items()}
+    calls = {name: step_call(command.model, strategy, scorer, batch) for name, (strategy, scorer, _) in found.items()}
     seconds = seconds_in_turns(
-        {"always": step_call(command, always(AUGMENT), None, batch), **calls}, command.repetitions
+        {"always": step_call(command.model, always(AUGMENT), None, batch), **calls}, command.repetitions
     )
     print(
         "# What strategies cost beside plain augmentation\n\n"
