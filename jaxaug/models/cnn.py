@@ -1,7 +1,5 @@
 """A small convolutional network, quick on a CPU."""
 
-from typing import ClassVar
-
 from jaxtyping import Array, Float
 
 from jaxaug.checks import check_size
@@ -14,13 +12,6 @@ class CnnTrunk(Trunk):
 
     width: int
     parts: Parts
-
-    sites: ClassVar[frozenset[str]] = frozenset({"pool", "conv"})
-
-    @property
-    def total_stride(self) -> int:
-        """Pixels of the image per pixel of the features."""
-        return 4
 
     def setup(self) -> None:
         """Names the layers: conv1, bn1, conv2, bn2, pool1, conv3, ..., pool2."""
@@ -48,4 +39,4 @@ def cnn(parts: Parts, *, width: int = 32) -> CnnTrunk:
       width: channels of the first stage, at least 1.
     """
     check_size("cnn", "width", width, 1)
-    return CnnTrunk(width, parts, parent=None)
+    return CnnTrunk(width, parts, total_stride=4, sites=frozenset({"pool", "conv"}), parent=None)

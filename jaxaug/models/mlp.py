@@ -16,11 +16,6 @@ class MlpTrunk(Trunk):
     hidden: tuple[int, ...]
     parts: Parts
 
-    @property
-    def total_stride(self) -> None:
-        """None: inputs are taken as vectors."""
-        return
-
     @nn.compact
     def __call__(self, images: Float[Array, "b *rest"], *, train: bool) -> Float[Array, "b d"]:
         """Returns the last hidden layer; `train` changes nothing."""

@@ -1,7 +1,5 @@
 """What every network is: a trunk that makes features, and a head that makes logits of them."""
 
-from typing import ClassVar
-
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -10,16 +8,12 @@ from jaxaug.checks import check_floating, check_images, described
 from jaxaug.models.parts import Factory
 
 
-class Trunk(nn.Module):
-    """Images -> features. A family of networks is one such module."""
+class Trunk(nn.Module, kw_only=True):
+    """Images -> features. A family of networks makes such a module."""
 
-    sites: ClassVar[frozenset[str]] = frozenset()
-    """Which of "regularizer", "pool" and "conv" have a place here."""
-
-    @property
-    def total_stride(self) -> int | None:
-        """Pixels of the image per pixel of the features; None if inputs are taken as vectors."""
-        raise NotImplementedError
+    total_stride: int | None = None  # pixels of the image per pixel of the features; None: inputs are vectors
+    sites: frozenset[str] = frozenset()  # which of "regularizer", "pool" and "conv" have a place here
+    final_relu: bool = False  # whether a ReLU follows the additions of residual blocks
 
     def __call__(self, images: Array, *, train: bool) -> Array:
         """Returns the features, `[B, h, w, C]` (`[B, D]` where `total_stride` is None)."""

@@ -2,6 +2,7 @@
 
 import functools
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ FAMILIES = {
     "cnn": Family(cnn, options=("width",)),
     "preact_resnet18": Family(functools.partial(preact_resnet, blocks=(2, 2, 2, 2))),
     "preact_resnet34": Family(functools.partial(preact_resnet, blocks=(3, 4, 6, 3))),
+    "preact_resnet50": Family(functools.partial(preact_resnet, blocks=(3, 4, 6, 3), bottleneck=True)),
     "wrn_<depth>_<width>": Family(wide_resnet, options=("dropout",), example="wrn_28_10"),
 }
 
@@ -49,6 +51,7 @@ def create_model(
     conv: Factory | None = None,
     head: Factory | None = None,
     dtype: Any = jnp.float32,
+    remat: bool = False,
     **options: Any,
 ) -> Network:
     """A Linen network by its name, with layers of your own where you hand in factories.
@@ -69,6 +72,8 @@ def create_model(
       head: `head(num_classes)` makes a module, called `module(pooled, deterministic=)` on float32 `[B, D]` in place
         of the last dense layer.
       dtype: floating-point dtype of the computation; parameters, batch statistics and logits are float32.
+      remat: keep only what lies between blocks for the backward pass, and compute the rest anew: memory for time, in
+        every network but mlp and cnn.
       **options: `hidden=(100, 100)`, widths, for mlp; `width=32`, channels of the first stage, for cnn;
         `dropout=0.0`, rate between the two convolutions of a block, for wrn.
 
@@ -103,10 +108,16 @@ def create_model(
     for option in options:
         if option not in family.options:
             raise TypeError(f"options of {name}: {', '.join(family.options) or 'none'}; got {option!r}.")
-    trunk = family.build(Parts(**factories, dtype=jnp.dtype(dtype)), **numbers, **options)
+    trunk = family.build(Parts(**factories, dtype=jnp.dtype(dtype), remat=remat), **numbers, **options)
     for part, factory in factories.items():
         if factory is not None and part not in trunk.sites:
             raise ValueError(f"{name} has no {SITES[part]}.")
+    if regularizer and trunk.final_relu and not getattr(regularizer(keep_prob=1.0), "suits_final_relu", True):
+        warnings.warn(
+            f"{name} has a ReLU after the addition, with which a ShakeDrop of negative alpha can diverge; "
+            "ShakeDrop.with_final_relu is made for it, or take the network with final_relu=False.",
+            stacklevel=2,
+        )
     return Network(name, num_classes, trunk, head)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from jaxaug.layers import linear_decay
 from jaxaug.models import create_model
-from jaxaug.models.parts import MaxPool
+from jaxaug.models.pooling import MaxPool
 
 KEY = jax.random.key(0)
 IMAGES = jax.random.normal(jax.random.key(1), (2, 8, 8, 3))
@@ -82,7 +82,7 @@ def test_regularizer_acts_on_the_branch_before_the_addition() -> None:
         return np.maximum(x / np.sqrt(1 + 1e-5), 0)  # fresh statistics: mean 0, variance 1
 
     trunk = variables["params"]["trunk"]
-    x = nn.Conv(16, (3, 3), use_bias=False).apply({"params": trunk["stem"]}, IMAGES)
+    x = nn.Conv(16, (3, 3), use_bias=False).apply({"params": trunk["stem"]["conv"]}, IMAGES)
     for stage in ("stage2_block1", "stage3_block1"):
         x = normalised(x)[:, ::2, ::2] @ np.asarray(trunk[stage]["shortcut"]["kernel"])[0, 0]
     np.testing.assert_allclose(features, normalised(x), rtol=1e-4, atol=1e-5)
@@ -159,7 +159,7 @@ def test_conv_of_another_kind_keeps_the_names() -> None:
     assert set(params["stage2_block1"]) == {"bn1", "conv1", "bn2", "conv2", "shortcut"}
     assert set(params["stage2_block1"]["conv2"]) == {"sigma", "Conv_0"}
     assert set(params["stage2_block1"]["shortcut"]) == {"kernel"}
-    assert "sigma" in params["stem"]
+    assert "sigma" in params["stem"]["conv"]
 
 
 @pytest.mark.parametrize("train", [False, True])

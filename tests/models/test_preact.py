@@ -11,7 +11,7 @@ import pytest
 
 from jaxaug.models import create_model
 from jaxaug.models.parts import Parts
-from jaxaug.models.preact_resnet import PreActTrunk
+from jaxaug.models.preact_resnet import preact_trunk
 
 KEY = jax.random.key(0)
 
@@ -59,14 +59,14 @@ def reference_features(variables: Any, images: np.ndarray, strides: dict[str, in
     """Returns stem, blocks and last activation, in float64; `strides` maps the blocks, in order, to their strides."""
     tree = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables)
     params, stats = tree["params"]["trunk"], tree["batch_stats"]["trunk"]
-    x = correlated(images.astype(np.float64), params["stem"]["kernel"], 1)
+    x = correlated(images.astype(np.float64), params["stem"]["conv"]["kernel"], 1)
     for name, stride in strides.items():
         block, running = params[name], stats[name]
         first = normalised(x, block["bn1"], running["bn1"])
         second = normalised(correlated(first, block["conv1"]["kernel"], stride), block["bn2"], running["bn2"])
         residual = correlated(second, block["conv2"]["kernel"], 1)
         x = residual + (correlated(first, block["shortcut"]["kernel"], stride) if "shortcut" in block else x)
-    return normalised(x, params["final_bn"], stats["final_bn"])
+    return normalised(x, params["final"]["bn"], stats["final"]["bn"])
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 8, 3), (1, 9, 6, 1)])
@@ -83,10 +83,12 @@ def test_wide_network_is_the_numpy_network(shape: tuple[int, ...]) -> None:
 
 
 def test_preact_network_of_four_stages_is_the_numpy_network() -> None:
+    narrow = preact_trunk(Parts(), stem_channels=4, channels=(4, 6, 8, 10), blocks=(1, 2, 1, 1), strides=(1, 2, 2, 2))
+
     class Narrow(nn.Module):
         @nn.compact
         def __call__(self, images: jax.Array) -> jax.Array:
-            return PreActTrunk(4, (4, 6, 8, 10), (1, 2, 1, 1), (1, 2, 2, 2), Parts(), name="trunk")(images, train=False)
+            return narrow.clone(parent=self, name="trunk")(images, train=False)
 
     strides = {"stage1_block1": 1, "stage2_block1": 2, "stage2_block2": 1, "stage3_block1": 2, "stage4_block1": 2}
     model, images = Narrow(), jax.random.normal(jax.random.key(1), (2, 16, 11, 3))

@@ -59,7 +59,7 @@ def test_classes_add_a_row_of_weights_and_a_bias() -> None:
 def test_parameters_have_readable_names() -> None:
     trunk = parameters("wrn_16_1")["trunk"]
     blocks = [f"stage{stage}_block{block}" for stage in (1, 2, 3) for block in (1, 2)]
-    assert set(trunk) == {"stem", "final_bn", *blocks}
+    assert set(trunk) == {"stem", "final", *blocks}
     assert set(trunk["stage1_block1"]) == {"bn1", "conv1", "bn2", "conv2"}
     assert set(trunk["stage2_block1"]) == {"bn1", "conv1", "bn2", "conv2", "shortcut"}
     assert set(trunk["stage2_block2"]) == {"bn1", "conv1", "bn2", "conv2"}
@@ -87,7 +87,7 @@ def test_network_is_whole_inside_another_module(name: str) -> None:
 
 
 def test_question_mark_lists_all_models() -> None:
-    expected = "known models: cnn, mlp, preact_resnet18, preact_resnet34, wrn_<depth>_<width>."
+    expected = "known models: cnn, mlp, preact_resnet18, preact_resnet34, preact_resnet50, wrn_<depth>_<width>."
     with pytest.raises(ValueError, match=re.escape(expected)):
         create_model("?", 10)
 
@@ -100,7 +100,7 @@ def test_question_mark_lists_all_models() -> None:
         ("cn", "did you mean 'cnn'?"),
         ("wrn_28_10x", "did you mean 'wrn_28_10'?"),
         ("wrn_28_0", "did you mean 'wrn_28_10'?"),
-        ("zzz", "known: cnn, mlp, preact_resnet18, preact_resnet34, wrn_28_10, wrn_<depth>_<width>."),
+        ("zzz", "known: cnn, mlp, preact_resnet18, preact_resnet34, preact_resnet50, wrn_28_10, wrn_<depth>_<width>."),
     ],
 )
 def test_unknown_name_gets_a_hint(name: str, hint: str) -> None:
