@@ -1,6 +1,7 @@
 """A config's parts, made of the library's functions."""
 
 import dataclasses
+import functools
 import inspect
 import math
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import optax
 import jaxaug
 from experiments.calls import named_function, parsed_call
 from experiments.config import Config
-from jaxaug import augment, compose, data, mix, sampling
+from jaxaug import augment, compose, data, layers, mix, sampling
 from jaxaug.training import (
     Scorer,
     TrainState,
@@ -34,6 +35,13 @@ Normalize = Callable[[jax.Array], jax.Array]
 
 # Thresholds of self_paced that are no numbers.
 _THRESHOLDS = {"quantile": lambda *, q: sampling.quantile(q)}
+
+_REGULARIZERS: dict[str, Callable[..., nn.Module]] = {
+    "StochasticDepth": layers.StochasticDepth,
+    "ShakeDrop": layers.ShakeDrop,
+    "ShakeDrop.without_final_relu": layers.ShakeDrop.without_final_relu,
+    "ShakeDrop.with_final_relu": layers.ShakeDrop.with_final_relu,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,10 +67,18 @@ def built_dataset(config: Config) -> data.Dataset:
     return dataset
 
 
-def built_model(text: str, num_classes: int, dtype: str) -> nn.Module:
-    """Returns the network that a call names."""
+def built_model(
+    text: str, num_classes: int, dtype: str, *, regularizer: str | None = None, remat: bool = False
+) -> nn.Module:
+    """Returns the network that a call names, with the layer on its residual branches that another names."""
     name, options = parsed_call(text)
-    return jaxaug.create_model(name, num_classes, dtype=jnp.dtype(dtype), **options)
+    factory = None
+    if regularizer is not None:
+        function, its_options = named_function(regularizer, _REGULARIZERS, "regularizer")
+        if "keep_prob" in its_options:
+            raise ValueError(f"keep probabilities fall linearly from block to block; got {regularizer!r}.")
+        factory = functools.partial(function, **its_options)
+    return jaxaug.create_model(name, num_classes, dtype=jnp.dtype(dtype), regularizer=factory, remat=remat, **options)
 
 
 def built_scorer(config: Config, num_classes: int, normalize: Normalize, optimizer: Any) -> Scorer:
@@ -70,7 +86,7 @@ def built_scorer(config: Config, num_classes: int, normalize: Normalize, optimiz
     score = config.score
     dtype = score.dtype or config.dtype
     if score.model is None:
-        model = built_model(config.model, num_classes, dtype)
+        model = built_model(config.model, num_classes, dtype, regularizer=config.regularizer)
         scorer = network_scorer(model, normalize=normalize, resolution=score.resolution)
     elif score.resolution != 1:
         raise ValueError("--score.resolution is for the network itself; got it beside --score.model.")
@@ -151,7 +167,9 @@ def built(config: Config) -> Experiment:
     dataset = built_dataset(config)
     num_examples = len(dataset.train.labels)
     check_batch_size(config.batch_size, num_examples)
-    model = built_model(config.model, dataset.num_classes, config.dtype)
+    model = built_model(
+        config.model, dataset.num_classes, config.dtype, regularizer=config.regularizer, remat=config.remat
+    )
     strategy = built_strategy(config, built_augmentation(config, dataset))
     optimizer = built_optimizer(config, num_examples)
     normalize = normalization(dataset)

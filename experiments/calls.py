@@ -9,17 +9,20 @@ from jaxaug.checks import nearest
 
 
 def parsed_call(text: str) -> tuple[str, dict[str, Any]]:
-    """Returns the name and the options of `name` or `name(option=literal, ...)`; nothing is evaluated."""
+    """Returns the name and the options of `name` or `name(option=literal, ...)`; nothing is evaluated.
+
+    A name may have a dot, as the constructor of a class does.
+    """
     form = f"name or name(option=value, ...) is expected; got {text!r}."
     try:
         tree = ast.parse(text.strip(), mode="eval").body
-        if isinstance(tree, ast.Name):
-            return tree.id, {}
-        if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name) or tree.args:
+        function, arguments = (tree.func, tree.keywords) if isinstance(tree, ast.Call) else (tree, [])
+        dotted = isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name)
+        if not (isinstance(function, ast.Name) or dotted) or (isinstance(tree, ast.Call) and tree.args):
             raise ValueError(form)
-        if any(keyword.arg is None for keyword in tree.keywords):
+        if any(keyword.arg is None for keyword in arguments):
             raise ValueError(form)
-        return tree.func.id, {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in tree.keywords}
+        return ast.unparse(function), {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in arguments}
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         raise ValueError(form) from None
 
@@ -31,11 +34,10 @@ def named_function(
     name, options = parsed_call(text)
     if name not in functions:
         raise ValueError(nearest(name, functions, what))
-    known = [
-        parameter.name
-        for parameter in inspect.signature(functions[name]).parameters.values()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    ]
+    parameters = inspect.signature(functions[name]).parameters.values()
+    # The fields of a Linen module are its options, but for the two that say where it hangs.
+    fields = {p.name for p in parameters if inspect.isclass(functions[name])} - {"parent", "name"}
+    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY or p.name in fields]
     for option in options:
         if option not in known:
             raise ValueError(nearest(option, known, f"option of {name}"))

@@ -77,6 +77,11 @@ class Config:
     data: DataConfig = DataConfig()
     model: str = "cnn"
     """A name of jaxaug.create_model, with its options: "wrn_28_10(dropout=0.3)"."""
+    regularizer: str | None = None
+    """A layer on the residual branches, with its options: StochasticDepth, ShakeDrop.with_final_relu,
+    "ShakeDrop.without_final_relu(noise_level='pixel')"."""
+    remat: bool = False
+    """Compute what is inside the network's blocks anew in the backward pass, instead of keeping it in memory."""
     augment: tuple[str, ...] = ()
     """Functions of jaxaug.augment in order, with their options: "crop(padding=4)" flip_left_right. The value "mean"
     stands for the mean colour of the training images: "cutout(size=8, fill='mean')"."""

@@ -18,7 +18,7 @@ import scipy.stats
 import tyro
 
 from experiments.averaged_down import averaged_down
-from experiments.benchmark.strategies import step_call
+from experiments.benchmark.steps import step_call
 from experiments.benchmark.timing import keep_freed_memory, seconds_in_turns
 from experiments.build import normalization
 from experiments.populations import accuracies_one_by_one
@@ -82,7 +82,8 @@ def time_ratios(command: Command, full: Dataset, setting: str) -> dict[str, floa
     """Returns the time of a step of each arm to that of ordinary training, medians of calls in turns."""
     batch = gathered_batch(device_split(full.train), jax.numpy.arange(BATCH_SIZE), full.num_classes)
     found = arms(settings(command.side)[setting])
-    calls = {name: step_call(command.model, strategy, None, batch) for name, strategy in found.items()}
+    model = create_model(command.model, full.num_classes)
+    calls = {name: step_call(model, strategy, None, batch) for name, strategy in found.items()}
     seconds = seconds_in_turns(calls, command.turns)
     ordinary = seconds["ordinary"]
     return {

@@ -1,19 +1,16 @@
 """What a strategy costs beside plain augmentation: `python -m experiments.benchmark strategies`."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 import tyro
 
+from experiments.benchmark.steps import random_batch, step_call
 from experiments.benchmark.timing import header, keep_freed_memory, ratio_row, seconds_in_turns
 from experiments.run_directory import environment, environment_in_words
 from jaxaug import chain, create_model, crop, cutout, flip_left_right, on_images
 from jaxaug.sampling import Strategy, always, batch_augmented, importance_sampled, max_loss, self_paced
-from jaxaug.training import Scorer, every, init_state, make_optimizer, make_train_step, network_scorer, proxy_scorer
+from jaxaug.training import Scorer, every, make_optimizer, network_scorer, proxy_scorer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,37 +59,14 @@ def contenders(command: Command) -> dict[str, tuple[Strategy, Scorer | None, str
     }
 
 
-def step_call(network: str, strategy: Strategy, scorer: Scorer | None, batch: Any) -> Callable[[], Any]:
-    """Returns a call of one compiled training step."""
-    model = create_model(network, batch["label"].shape[1])
-    optimizer = make_optimizer(learning_rate=0.01, weight_decay=5e-4)
-    shape, examples = batch["image"].shape[1:], batch["index"].shape[0]
-    state = init_state(jax.random.key(0), model, optimizer, strategy, shape=shape, num_examples=examples, scorer=scorer)
-    step = jax.jit(make_train_step(model, optimizer, strategy, scorer=scorer), donate_argnums=0)
-
-    def call() -> Any:
-        nonlocal state
-        state, metrics = step(state, batch)
-        return state.params, metrics  # all of it: the loss is there before the update is
-
-    return call
-
-
 def main() -> None:
     """Measures, and prints a Markdown table."""
     command = tyro.cli(Command, description=__doc__)
     keep_freed_memory()
-    rng = np.random.default_rng(0)
-    batch = {
-        "image": jnp.asarray(rng.random((command.batch_size, 32, 32, 3), np.float32)),
-        "label": jax.nn.one_hot(jnp.asarray(rng.integers(0, CLASSES, command.batch_size)), CLASSES),
-        "index": jnp.arange(command.batch_size),
-    }
-    found = contenders(command)
-    calls = {name: step_call(command.model, strategy, scorer, batch) for name, (strategy, scorer, _) in found.items()}
-    seconds = seconds_in_turns(
-        {"always": step_call(command.model, always(AUGMENT), None, batch), **calls}, command.repetitions
-    )
+    batch = random_batch(command.batch_size, classes=CLASSES)
+    found, model = contenders(command), create_model(command.model, CLASSES)
+    calls = {name: step_call(model, strategy, scorer, batch) for name, (strategy, scorer, _) in found.items()}
+    seconds = seconds_in_turns({"always": step_call(model, always(AUGMENT), None, batch), **calls}, command.repetitions)
     print(
         "# What strategies cost beside plain augmentation\n\n"
         f"Printed by `python -m experiments.benchmark strategies`, medians of {command.repetitions} turns; "

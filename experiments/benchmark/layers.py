@@ -1,0 +1,91 @@
+"""What layers cost beside the network without them: `python -m experiments.benchmark layers`."""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import tyro
+
+from experiments.benchmark.steps import random_batch, step_call
+from experiments.benchmark.timing import header, keep_freed_memory, ratio_row, seconds_in_turns
+from experiments.run_directory import environment, environment_in_words
+from jaxaug import ShakeDrop, StochasticDepth, create_model, never
+from jaxaug.training import init_state, make_optimizer, make_train_step
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """How long to measure."""
+
+    repetitions: int = 25
+    """Turns of each contender."""
+    model: str = "pyramidnet20_48"
+    """A network whose blocks end in the addition."""
+    batch_size: int = 128
+    """Its batch."""
+    deep: tuple[str, ...] = ("pyramidnet272_200",)
+    """Networks whose training step is compiled, and not run."""
+
+
+CLASSES = 10
+SHAKEDROP = ShakeDrop.without_final_relu
+REGULARIZERS: dict[str, tuple[Callable[..., nn.Module], str]] = {
+    "StochasticDepth": (StochasticDepth, "-"),
+    "ShakeDrop, batch": (functools.partial(SHAKEDROP, gate_level="batch", noise_level="batch"), "-"),
+    "ShakeDrop, example": (SHAKEDROP, "at most 1.05"),
+    "ShakeDrop, channel": (functools.partial(SHAKEDROP, noise_level="channel"), "-"),
+    "ShakeDrop, pixel": (functools.partial(SHAKEDROP, noise_level="pixel"), "at most 1.25"),
+    "ShakeDrop with alpha = 0, pixel": (functools.partial(ShakeDrop.with_final_relu, noise_level="pixel"), "-"),
+}
+
+
+def compiled_step(name: str, batch_size: int, **options: Any) -> tuple[float, float]:
+    """Returns the seconds to trace and compile a network's training step, and the GiB of memory that it plans."""
+    model = create_model(name, CLASSES, regularizer=SHAKEDROP, **options)
+    optimizer, strategy = make_optimizer(learning_rate=0.1, weight_decay=1e-4), never()
+
+    def initial(key: jax.Array) -> Any:
+        return init_state(key, model, optimizer, strategy, shape=(32, 32, 3), num_examples=batch_size)
+
+    state = jax.eval_shape(initial, jax.random.key(0))
+    batch = jax.eval_shape(functools.partial(random_batch, batch_size, classes=CLASSES))
+    began = time.perf_counter()
+    step = jax.jit(make_train_step(model, optimizer, strategy), donate_argnums=0).lower(state, batch).compile()
+    seconds = time.perf_counter() - began
+    plan: Any = step.memory_analysis()
+    return seconds, (plan.temp_size_in_bytes + plan.argument_size_in_bytes) / 2**30
+
+
+def main() -> None:
+    """Measures, and prints Markdown tables."""
+    command = tyro.cli(Command, description=__doc__)
+    keep_freed_memory()
+    batch = random_batch(command.batch_size, classes=CLASSES)
+    calls = {"none": step_call(create_model(command.model, CLASSES), never(), None, batch)}
+    for name, (factory, _) in REGULARIZERS.items():
+        calls[name] = step_call(create_model(command.model, CLASSES, regularizer=factory), never(), None, batch)
+    seconds = seconds_in_turns(calls, command.repetitions)
+    print(
+        "# What layers cost\n\n"
+        f"Printed by `python -m experiments.benchmark layers`, medians of {command.repetitions} turns; "
+        f"{environment_in_words(environment())}.\n"
+    )
+    print(header(f"time of a step of {command.model}, batch {command.batch_size}, to that without"))
+    for name, (_, goal) in REGULARIZERS.items():
+        print(ratio_row(name, seconds[name], seconds["none"], goal))
+    print(f"\n| training step with ShakeDrop, batch {command.batch_size} | seconds to compile | GiB | goal |")
+    print("|---|---|---|---|")
+    for name in command.deep:
+        for options in ({}, {"remat": True}, {"remat": True, "dtype": jnp.bfloat16}):
+            took, memory = compiled_step(name, command.batch_size, **options)
+            said = ", ".join(["remat"] * ("remat" in options) + ["bfloat16"] * ("dtype" in options)) or "float32"
+            print(f"| {name}, {said} | {took:.0f} | {memory:.1f} | at most 60 s, 24 GiB |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

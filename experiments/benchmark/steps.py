@@ -1,0 +1,37 @@
+"""One compiled training step as a contender."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxaug.sampling import Strategy
+from jaxaug.training import Scorer, init_state, make_optimizer, make_train_step
+
+
+def random_batch(size: int, *, side: int = 32, classes: int = 10) -> dict[str, jax.Array]:
+    """Returns a batch of noise."""
+    rng = np.random.default_rng(0)
+    return {
+        "image": jnp.asarray(rng.random((size, side, side, 3), np.float32)),
+        "label": jax.nn.one_hot(jnp.asarray(rng.integers(0, classes, size)), classes),
+        "index": jnp.arange(size),
+    }
+
+
+def step_call(model: nn.Module, strategy: Strategy, scorer: Scorer | None, batch: Any) -> Callable[[], Any]:
+    """Returns a call of one compiled training step; each call goes on from the last."""
+    optimizer = make_optimizer(learning_rate=0.01, weight_decay=5e-4)
+    shape, examples = batch["image"].shape[1:], batch["index"].shape[0]
+    state = init_state(jax.random.key(0), model, optimizer, strategy, shape=shape, num_examples=examples, scorer=scorer)
+    step = jax.jit(make_train_step(model, optimizer, strategy, scorer=scorer), donate_argnums=0)
+
+    def call() -> Any:
+        nonlocal state
+        state, metrics = step(state, batch)
+        return state.params, metrics  # all of it: the loss is there before the update is
+
+    return call
