@@ -38,7 +38,9 @@ class Parts:
     remat: bool = False  # the backward pass computes anew what is inside a layer, instead of keeping it
     kernel_init: nn.initializers.Initializer = HE_NORMAL
 
-    def spatial_conv(self, features: int, *, kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Module:
+    def spatial_conv(
+        self, features: int, *, kernel: int = 3, stride: int = 1, groups: int = 1, use_bias: bool = False
+    ) -> nn.Module:
         """Returns a convolution, by the caller's factory if there is one.
 
         Padding is symmetric: "SAME" would pad (0, 1) at stride 2 and an even size, unlike the published networks.
@@ -50,7 +52,7 @@ class Parts:
             (kernel, kernel),
             strides=(stride, stride),
             padding=(edge, edge),
-            use_bias=False,
+            use_bias=use_bias,
             dtype=self.dtype,
             **({} if groups == 1 else {"feature_group_count": groups}),
         )

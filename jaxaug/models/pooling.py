@@ -1,6 +1,7 @@
 """Usual pooling layers, called as those are that a caller may put in their place."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -17,9 +18,9 @@ class MaxPool(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"], deterministic: bool = True) -> Float[Array, "b h2 w2 c"]:
         """Returns the maxima; a border that fills no window is dropped."""
         if self.window != self.strides or self.padding != ((0, 0), (0, 0)):
-            return nn.max_pool(x, self.window, self.strides, self.padding)
-        # The same numbers; the gradient, shared among equal maxima, needs no scatter, which is slow on a CPU.
-        return _tiles(x, self.window).max(axis=(2, 4))
+            return nn.max_pool(x, self.window, self.strides, self.padding)  # pyright: ignore[reportArgumentType]
+        # The same numbers; their gradient needs no scatter, which is slow on a CPU.
+        return _largest(_largest(_tiles(x, self.window), 2), 3)
 
 
 class AveragePool(nn.Module):
@@ -38,3 +39,15 @@ def _tiles(x: Float[Array, "b h w c"], window: tuple[int, int]) -> Float[Array, 
     (b, h, w, c), (p, q) = x.shape, window
     h, w = h // p, w // q
     return x[:, : h * p, : w * q].reshape(b, h, p, w, q, c)
+
+
+def _largest(x: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
+    """Returns the maximum along a short axis, of equal ones the first; NaN where there is one.
+
+    A comparison decides, not equality with the maximum as in the gradient of `jnp.max`: should a compiler compute x
+    anew for the backward pass, and round it otherwise, no element would equal the maximum, and the gradient vanish.
+    """
+    best, *others = (jax.lax.index_in_dim(x, i, axis, keepdims=False) for i in range(x.shape[axis]))
+    for other in others:
+        best = jnp.where((best >= other) | jnp.isnan(best), best, other)
+    return best

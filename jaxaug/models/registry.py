@@ -1,39 +1,16 @@
-"""Networks by name. A new family is one file with a trunk, and one row here."""
+"""A network by its name, with the layers that a caller hands in."""
 
-import functools
 import re
 import warnings
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxaug.checks import check_size, unknown
-from jaxaug.models.cnn import cnn
-from jaxaug.models.mlp import mlp
-from jaxaug.models.network import Network, Trunk
+from jaxaug.models.families import FAMILIES, Family
+from jaxaug.models.network import Network
 from jaxaug.models.parts import Factory, Parts
-from jaxaug.models.preact_resnet import preact_resnet
-from jaxaug.models.wide_resnet import wide_resnet
-
-
-class Family(NamedTuple):
-    """A row: `build(parts, **numbers in the name, **options)`, the options it takes, and a name to suggest."""
-
-    build: Callable[..., Trunk]
-    options: tuple[str, ...] = ()
-    example: str = ""
-
-
-FAMILIES = {
-    "mlp": Family(mlp, options=("hidden",)),
-    "cnn": Family(cnn, options=("width",)),
-    "preact_resnet18": Family(functools.partial(preact_resnet, blocks=(2, 2, 2, 2))),
-    "preact_resnet34": Family(functools.partial(preact_resnet, blocks=(3, 4, 6, 3))),
-    "preact_resnet50": Family(functools.partial(preact_resnet, blocks=(3, 4, 6, 3), bottleneck=True)),
-    "wrn_<depth>_<width>": Family(wide_resnet, options=("dropout",), example="wrn_28_10"),
-}
 
 SITES = {
     "regularizer": "residual branch for a regularizer to act on",
@@ -61,21 +38,38 @@ def create_model(
     `rngs={"dropout": key}` if a layer draws noise; inference needs no key.
 
     Args:
-      name: `"mlp"` (`[B, D]`, or anything flattened), `"cnn"`, `"preact_resnet18"`, `"preact_resnet34"`, or
-        `"wrn_<depth>_<width>"` such as `"wrn_28_10"`; `"?"` lists them in an error.
+      name: numbers in <> are yours within the formula of the family; `"?"` lists all names in an error.
+        Small images (total stride 4; preact_resnet 8): `"cnn"`, `"resnet20"` (32, 44, 56, 110), `"preact_resnet18"`
+        (34, 50), `"wrn_<depth>_<width>"`, `"resnext29_<cardinality>x<width>d"`, `"pyramidnet<depth>_<alpha>"`,
+        `"densenet_bc_<depth>_<growth>"`, `"shake_shake_<depth>_2x<width>d"` and, as ResNeXt,
+        `"shake_shake_<depth>_2x<cardinality>x<width>d"`.
+        Large images (total stride 32): `"resnet10"` (18, 34, 50, 101, 152), `"wide_resnet50_2"`,
+        `"resnext50_<cardinality>x<width>d"` (101, 152), `"densenet121"` (169), `"vgg13"` (16), `"vgg16_mod"`,
+        `"mobilenet"`. Feature vectors, or anything flattened: `"mlp"`.
       num_classes: K, at least 2.
       regularizer: `regularizer(keep_prob=)` makes a module, called `module(branch, deterministic=)` on each residual
         branch before the addition; keep probabilities are `linear_decay` over all blocks.
-      pool: `pool(window=, strides=)` makes a module, called `module(x, deterministic=)` in place of each max pooling.
-      conv: `conv(features, kernel_size, strides=, padding=, use_bias=, dtype=)` makes a module, called `module(x)` in
-        place of each convolution larger than 1 x 1; arguments are those of `nn.Conv`.
+      pool: `pool(window=, strides=)`, with `padding=` where there is some, makes a module, called
+        `module(x, deterministic=)` in place of each max pooling; in resnet and resnext also after the convolution of
+        a large stem and after the first block of each later stage, which have stride 1 then; in densenet also of each
+        average pooling, and in mobilenet after each strided convolution of a block, which has stride 1 then.
+      conv: `conv(features, kernel_size, strides=, padding=, use_bias=, dtype=)`, with `feature_group_count=` where there
+        are groups, makes a module, called `module(x)` in place of each convolution larger than 1 x 1; arguments are
+        those of `nn.Conv`.
       head: `head(num_classes)` makes a module, called `module(pooled, deterministic=)` on float32 `[B, D]` in place
         of the last dense layer.
       dtype: floating-point dtype of the computation; parameters, batch statistics and logits are float32.
       remat: keep only what lies between blocks for the backward pass, and compute the rest anew: memory for time, in
         every network but mlp and cnn.
-      **options: `hidden=(100, 100)`, widths, for mlp; `width=32`, channels of the first stage, for cnn;
-        `dropout=0.0`, rate between the two convolutions of a block, for wrn.
+      **options: of the family.
+        mlp: `hidden=(100, 100)`, widths. cnn: `width=32`, channels of the first stage. wrn: `dropout=0.0`, rate
+        between the convolutions of a block. resnet, resnext: `final_relu=True`, whether a ReLU follows the additions
+        (False: EraseReLU). resnext: `branches=1` of a block, and `joining="A"`, whether two share a regularizer ("A")
+        or have one each ("B"). pyramidnet: `bottleneck=None`, the kind of block (None: by depth). shake_shake:
+        `forward`, `backward`, `level` of ShakeShake, or `joining=None`, which with "A" or "B" puts sum and regularizer
+        in its place. vgg13, vgg16: `head_size=7`, side of the window of the first fully connected layer (1 for images
+        below 224 x 224), `dropout=0.5`, `batch_norm=True`. mobilenet: `width=1.0`, multiplier of channels,
+        `total_stride=32` (8 for 32 x 32, 16 for 64 x 64).
 
     Returns:
       A module with methods `__call__`, `features` and `head`, each of which takes `train=`.
@@ -94,8 +88,16 @@ def create_model(
       (2, 2, 2, 64)
 
     References:
+      He et al., "Deep residual learning for image recognition", CVPR 2016 (resnet).
       He et al., "Identity mappings in deep residual networks", ECCV 2016 (preact_resnet).
-      Zagoruyko and Komodakis, "Wide residual networks", BMVC 2016 (wrn).
+      Huang et al., "Densely connected convolutional networks", CVPR 2017 (densenet).
+      Simonyan and Zisserman, "Very deep convolutional networks for large-scale image recognition", ICLR 2015 (vgg).
+      Kobayashi, "Gaussian-based pooling for convolutional neural networks", NeurIPS 2019 (vgg16_mod).
+      Howard et al., "MobileNets", arXiv 1704.04861, 2017 (mobilenet).
+      Zagoruyko and Komodakis, "Wide residual networks", BMVC 2016 (wrn, wide_resnet50_2).
+      Xie et al., "Aggregated residual transformations for deep neural networks", CVPR 2017 (resnext).
+      Han, Kim and Kim, "Deep pyramidal residual networks", CVPR 2017 (pyramidnet).
+      Gastaldi, "Shake-shake regularization", arXiv 1705.07485, 2017 (shake_shake).
     """
     family, numbers = _family(name)
     check_size("create_model", "num_classes", num_classes, 2)
@@ -108,7 +110,8 @@ def create_model(
     for option in options:
         if option not in family.options:
             raise TypeError(f"options of {name}: {', '.join(family.options) or 'none'}; got {option!r}.")
-    trunk = family.build(Parts(**factories, dtype=jnp.dtype(dtype), remat=remat), **numbers, **options)
+    parts = Parts(regularizer, pool, conv, dtype=jnp.dtype(dtype), remat=remat)
+    trunk = family.build(parts, **numbers, **options)
     for part, factory in factories.items():
         if factory is not None and part not in trunk.sites:
             raise ValueError(f"{name} has no {SITES[part]}.")
