@@ -53,7 +53,7 @@ def create_model(
         `module(x, deterministic=)` in place of each max pooling; in resnet and resnext also after the convolution of
         a large stem and after the first block of each later stage, which have stride 1 then; in densenet also of each
         average pooling, and in mobilenet after each strided convolution of a block, which has stride 1 then.
-      conv: `conv(features, kernel_size, strides=, padding=, use_bias=, dtype=)`, with `feature_group_count=` where there
+      conv: `conv(features, kernel_size, strides=, padding=, use_bias=, dtype=)`, with `feature_group_count=` if there
         are groups, makes a module, called `module(x)` in place of each convolution larger than 1 x 1; arguments are
         those of `nn.Conv`.
       head: `head(num_classes)` makes a module, called `module(pooled, deterministic=)` on float32 `[B, D]` in place

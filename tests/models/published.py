@@ -77,21 +77,9 @@ def parameter_count(row: Published) -> int:
 
 # Their programs take from ten seconds to a minute to compile: `pytest -m slow`.
 SLOW = {
-    "wrn_28_10",
-    "wrn_40_4",
-    "resnet101",
-    "resnet152",
-    "resnet110",
-    "resnext101_32x4d",
-    "resnext152_32x4d",
-    "pyramidnet110_84",
-    "pyramidnet110_270",
-    "pyramidnet200_240",
-    "pyramidnet272_200",
-    "densenet_bc_100_12",
-    "densenet_bc_190_40",
-    "densenet121",
-    "densenet169",
+    *("wrn_28_10", "wrn_40_4", "resnet101", "resnet152", "resnet110", "resnext101_32x4d", "resnext152_32x4d"),
+    *("pyramidnet110_84", "pyramidnet110_270", "pyramidnet200_240", "pyramidnet272_200"),
+    *("densenet_bc_100_12", "densenet_bc_190_40", "densenet121", "densenet169"),
 }
 
 
