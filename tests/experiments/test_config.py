@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import json
 import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ from experiments.build import (
 )
 from experiments.config import Config, DataConfig, OptimizerConfig, ScoreConfig, as_json, from_json
 from experiments.configs import DEFAULT, config_names, named_config
-from jaxaug import load
+from jaxaug import ShakeDrop, StochasticDepth, load
 
 
 @pytest.mark.parametrize("name", config_names())
@@ -64,11 +65,43 @@ def test_the_parts_of_a_named_config_can_be_built(name):
     }
     strategy = built_strategy(config, built_augmentation(config, dataset))
     selected, _, metrics = strategy.select(jax.random.key(0), strategy.init(8), batch, lambda b: b["label"][:, 0])
-    assert selected["image"].shape == batch["image"].shape
+    assert selected["label"].shape == batch["label"].shape
     assert metrics["augmented"] == 1
-    model = built_model(config.model, dataset.num_classes, config.dtype)
-    variables = jax.eval_shape(lambda k: model.init(k, batch["image"]), jax.random.key(0))
+    model = built_model(
+        config.model, dataset.num_classes, config.dtype, regularizer=config.regularizer, remat=config.remat
+    )
+    variables = jax.eval_shape(lambda k: model.init(k, selected["image"]), jax.random.key(0))
     built_optimizer(config, 8).init(variables["params"])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ShakeDrop(alpha=(0.0, 1.0), noise_level='pixel')", ShakeDrop(0.25, (0.0, 1.0), noise_level="pixel")),
+        ("ShakeDrop.with_final_relu", ShakeDrop(0.25, (0.0, 0.0))),
+        ("StochasticDepth(level='batch')", StochasticDepth(0.25, "batch")),
+    ],
+)
+def test_a_regularizer_can_be_chosen_as_data(text, expected):
+    config = Config(regularizer=text, remat=True)
+    assert from_json(json.loads(json.dumps(as_json(config)))) == config
+    parts = built_model("wrn_10_1", 3, "float32", regularizer=text, remat=True).trunk.parts
+    assert parts.regularizer(keep_prob=0.25) == expected
+    assert parts.remat
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("ShakeDrip", "unknown regularizer 'ShakeDrip'; did you mean 'ShakeDrop'"),
+        ("ShakeDrop(nois=1)", "unknown option of ShakeDrop 'nois'"),
+        ("StochasticDepth(name='x')", "unknown option of StochasticDepth 'name'"),
+        ("StochasticDepth(keep_prob=0.5)", "keep probabilities fall linearly from block to block; got"),
+    ],
+)
+def test_a_regularizer_that_is_none_is_refused_in_one_sentence(text, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        built_model("wrn_10_1", 3, "float32", regularizer=text)
 
 
 def test_scores_and_thresholds_can_be_chosen_as_data():
