@@ -21,7 +21,7 @@ from experiments.averaged_down import averaged_down
 from experiments.benchmark.steps import step_call
 from experiments.benchmark.timing import keep_freed_memory, seconds_in_turns
 from experiments.build import normalization
-from experiments.populations import accuracies_one_by_one
+from experiments.populations import records_one_by_one
 from experiments.result_lines import lines_of, machine, write_lines
 from experiments.run_directory import environment, environment_in_words, replace_text
 from jaxaug import chain, create_model, crop, cutout, data, flip_left_right, on_images
@@ -94,7 +94,7 @@ def time_ratios(command: Command, full: Dataset, setting: str) -> dict[str, floa
 def row(command: Command, full: Dataset, setting: str, arm: str, epochs: int) -> dict[str, Any]:
     """Returns the accuracies of one arm over the seeds, and the mean training loss of the last epoch."""
     seeds = range(command.seeds)
-    accuracies, records = accuracies_one_by_one(
+    runs = records_one_by_one(
         [data.subset(full, command.examples, seed=seed) for seed in seeds],
         create_model(command.model, full.num_classes),
         arms(settings(command.side)[setting])[arm],
@@ -104,7 +104,12 @@ def row(command: Command, full: Dataset, setting: str, arm: str, epochs: int) ->
         learning_rate=0.1,
         normalize=normalization(full),
     )
-    return {"epochs": epochs, "accuracies": accuracies, "train_loss": records[-1]["train_loss"]}
+    last = [records[-1] for records in runs]
+    return {
+        "epochs": epochs,
+        "accuracies": [record["test_accuracy"] for record in last],
+        "train_loss": statistics.mean(record["train_loss"] for record in last),
+    }
 
 
 def table(lines: list[dict[str, Any]], setting: str, budget: Budget) -> str:

@@ -3,6 +3,7 @@
 Together is quicker for networks without convolutions, which are slow on a CPU with weights for each member.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from jaxaug.data import Dataset
 from jaxaug.sampling import Strategy
 from jaxaug.training import TrainState, fit, init_state, make_eval_step, make_optimizer, make_schedule, make_train_step
 from jaxaug.training.device_data import DeviceSplit, device_split, epoch_order, gathered_batch
+from jaxaug.training.fit import Hooks, NonFiniteError, Record
 
 
 def population_accuracies(
@@ -74,7 +76,7 @@ def population_accuracies(
     return np.asarray(accuracies), np.asarray(shares)
 
 
-def accuracies_one_by_one(
+def records_one_by_one(
     datasets: Sequence[Dataset],
     model: nn.Module,
     strategy: Strategy,
@@ -84,21 +86,43 @@ def accuracies_one_by_one(
     batch_size: int,
     learning_rate: float,
     normalize: Callable[[jax.Array], jax.Array],
-) -> tuple[list[float], list[dict[str, Any]]]:
-    """Returns the test accuracies after training seed by seed, and the records of the last seed's epochs.
+    eval_every: int | None = None,
+) -> list[list[Record]]:
+    """Returns the records of the epochs of each seed; those of a run end where it ceases to be finite.
 
-    Arguments are those of `population_accuracies`, with `epochs` for `steps`; the last batch of an epoch is filled.
+    Arguments are those of `population_accuracies`, with `epochs` for `steps`; the last batch of an epoch is smaller.
+    Evaluated is every `eval_every`-th epoch, and the last.
     """
     size = len(datasets[0].train.labels)
-    schedule = make_schedule(
-        "cosine", learning_rate=learning_rate, epochs=epochs, steps_per_epoch=-(-size // batch_size)
-    )
+    per_epoch = -(-size // batch_size)
+    schedule = make_schedule("cosine", learning_rate=learning_rate, epochs=epochs, steps_per_epoch=per_epoch)
     optimizer = make_optimizer("sgd", learning_rate=schedule, weight_decay=5e-4)
     step = make_train_step(model, optimizer, strategy, normalize=normalize)
     eval_step = make_eval_step(model, normalize=normalize)
-    accuracies, records = [], []
+    runs = []
     for seed, data in zip(seeds, datasets, strict=True):
         state = init_state(jax.random.key(seed), model, optimizer, strategy, shape=data.shape, num_examples=size)
-        _, records = fit(state, step, eval_step, data, epochs=epochs, batch_size=batch_size, eval_every=epochs)
-        accuracies.append(records[-1]["test_accuracy"])
-    return accuracies, records
+        collected = _Collected()
+        with contextlib.suppress(NonFiniteError):
+            fit(
+                state,
+                step,
+                eval_step,
+                data,
+                epochs=epochs,
+                batch_size=batch_size,
+                eval_every=eval_every or epochs,
+                hooks=collected,
+            )
+        runs.append(collected.records)
+    return runs
+
+
+class _Collected(Hooks):
+    """Keeps the records, also of a run that fails."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    def on_epoch(self, record: Record, state: TrainState, sums: Any) -> None:
+        self.records.append(record)

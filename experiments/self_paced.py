@@ -17,7 +17,7 @@ import tyro
 
 from experiments.averaged_down import averaged_down
 from experiments.build import normalization
-from experiments.populations import accuracies_one_by_one, population_accuracies
+from experiments.populations import population_accuracies, records_one_by_one
 from experiments.result_lines import lines_of, machine, write_lines
 from experiments.run_directory import environment, environment_in_words, replace_text
 from jaxaug import chain, create_model, crop, data, flip_left_right, gaussian_noise, on_images, rotate
@@ -95,7 +95,7 @@ def cifar_row(command: Command, count: int, arm: str) -> dict[str, Any]:
     batch_size = 128
     epochs = round(command.cifar_steps * batch_size / count)
     seeds = range(command.cifar_seeds)
-    accuracies, records = accuracies_one_by_one(
+    runs = records_one_by_one(
         [data.subset(full, count, seed=seed) for seed in seeds],
         create_model("wrn_10_1", full.num_classes),
         arms()[arm](chain(on_images(crop, padding=command.cifar_side // 8), on_images(flip_left_right))),
@@ -106,9 +106,9 @@ def cifar_row(command: Command, count: int, arm: str) -> dict[str, Any]:
         normalize=normalization(full),
     )
     return {
-        "accuracies": accuracies,
-        "share_first": records[0]["augmented"],
-        "share_last": records[-1]["augmented"],
+        "accuracies": [records[-1]["test_accuracy"] for records in runs],
+        "share_first": runs[-1][0]["augmented"],
+        "share_last": runs[-1][-1]["augmented"],
         "epochs": epochs,
     }
 
