@@ -47,7 +47,12 @@ def contenders(command: Command) -> dict[str, tuple[Strategy, Scorer | None, str
         "importance-sampled, M = 2": (importance_sampled(AUGMENT, num_candidates=2), None, "at most 1.30"),
         "importance-sampled, M = 4": (four, None, "at most 1.50"),
         "importance-sampled, M = 8": (importance_sampled(AUGMENT, num_candidates=8), None, "at most 2.4"),
-        "importance-sampled, M = 4, scan": (importance_sampled(AUGMENT, num_candidates=4, scan=True), None, "-"),
+        "importance-sampled, M = 4, scan": (importance_sampled(AUGMENT, scan=True), None, "at most 1.50"),
+        "importance-sampled, M = 8, scan": (
+            importance_sampled(AUGMENT, num_candidates=8, scan=True),
+            None,
+            "at most 2.4",
+        ),
         **{f"importance-sampled, M = 4, scored by {name}": (four, scorer, "-") for name, scorer in scorers.items()},
         "importance-sampled, M = 4, softmax at 0.1, a quarter scored": (
             importance_sampled(AUGMENT, importance="softmax", temperature=0.1, scored=0.25),

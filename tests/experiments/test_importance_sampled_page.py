@@ -34,7 +34,7 @@ def test_rows_are_run_once_and_the_page_is_made_of_them(
     data_set = data.load("synthetic:16x16x3,2,20")
     monkeypatch.setattr(importance_sampled.data, "load", lambda name, data_dir: data_set)
     monkeypatch.setattr(importance_sampled, "time_ratios", lambda *_: {"ordinary": 1.0, "max_loss, M = 4": 2.0})
-    options = ["--model", "cnn", "--examples", "8", "--side", "8", "--epochs", "2", "--seeds", "2"]
+    options = ["--model", "mlp", "--examples", "8", "--side", "8", "--epochs", "2", "--seeds", "2"]
     monkeypatch.setattr(sys, "argv", ["x", "--data-dir", "DIR", *options, "--results", str(path)])
     assert importance_sampled.main() == 0
     lines = [json.loads(line) for line in path.read_text().splitlines()]
@@ -49,7 +49,7 @@ def test_rows_are_run_once_and_the_page_is_made_of_them(
     error = 100 * (1 - np.array(lines[3]["accuracies"]))
     assert f"| max_loss, M = 4 | {error.mean():.2f} ± {error.std(ddof=1):.2f} | " in page
     assert "| 2.00 | 1 | 1.00 |" in page  # a step takes twice the time, an epoch fits
-    assert "--model cnn --examples 8 --side 8 --epochs 2 --seeds 2" in page
+    assert "--model mlp --examples 8 --side 8 --epochs 2 --seeds 2" in page
     capsys.readouterr()
     assert importance_sampled.main() == 0
     assert capsys.readouterr().out == ""

@@ -75,11 +75,14 @@ def parameter_count(row: Published) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(model.init, jax.random.key(0), images)["params"]))
 
 
-# Their programs take from ten seconds to a minute to compile: `pytest -m slow`.
+# Their programs take long to compile; each family keeps a quick one. The rest: `pytest -m slow`.
 SLOW = {
-    *("wrn_28_10", "wrn_40_4", "resnet101", "resnet152", "resnet110", "resnext101_32x4d", "resnext152_32x4d"),
+    *("wrn_28_10", "wrn_40_4", "preact_resnet34", "preact_resnet50", "wide_resnet50_2"),
+    *("resnet34", "resnet50", "resnet101", "resnet152", "resnet56", "resnet110"),
+    *("resnext101_32x4d", "resnext152_32x4d", "resnext29_16x64d"),
     *("pyramidnet110_84", "pyramidnet110_270", "pyramidnet200_240", "pyramidnet272_200"),
-    *("densenet_bc_100_12", "densenet_bc_190_40", "densenet121", "densenet169"),
+    *("shake_shake_26_2x64d", "shake_shake_26_2x96d", "shake_shake_29_2x4x64d"),
+    *("densenet_bc_100_12", "densenet_bc_190_40", "densenet121", "densenet169", "vgg13"),
 }
 
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from reference import KEY, normalised, random_variables, relu, windows
 
 from jaxaug.models import create_model
 from jaxaug.models.mobilenet import mobilenet
@@ -19,7 +20,6 @@ from jaxaug.models.parts import Parts
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
-KEY = jax.random.key(0)
 SHAPE = (2, 11, 8, 3)
 IMAGES = jax.random.normal(jax.random.key(1), SHAPE)
 CHANNELS = (32, 64, 128, 128, 256, 256, *(6 * [512]), 1024, 1024)
@@ -60,44 +60,21 @@ def test_total_stride_divides_the_image_and_leaves_the_weights(total_stride: int
     assert variables == shapes(create_model("mobilenet", 3), (1, 32, 32, 3))[0]
 
 
-def random_variables(model: nn.Module) -> Any:
-    """Returns variables of which none is 0 or 1, so that no layer is an identity by chance."""
-    rng = np.random.default_rng(0)
-
-    def drawn(path: Any, leaf: Any) -> jax.Array:
-        positive = path[-1].key in ("scale", "var")
-        spread = np.sqrt(2 / np.prod(leaf.shape[:-1])) if path[-1].key == "kernel" else 0.3
-        values = rng.uniform(0.5, 2, leaf.shape) if positive else spread * rng.normal(size=leaf.shape)
-        return jnp.asarray(values, jnp.float32)
-
-    return jax.tree_util.tree_map_with_path(drawn, shapes(model)[0])
-
-
-def activated(x: np.ndarray, params: Any, stats: Any) -> np.ndarray:
-    return np.maximum((x - stats["mean"]) * params["scale"] / np.sqrt(stats["var"] + 1e-5) + params["bias"], 0)
-
-
-def windows(x: np.ndarray, stride: int) -> np.ndarray:
-    """Returns `[B, H, W, C, 3, 3]`, with a border of zeros."""
-    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    return np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))[:, ::stride, ::stride]
-
-
 def test_network_is_the_numpy_network() -> None:
-    tree = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), random_variables(tiny()))
+    tree = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), random_variables(tiny(), IMAGES))
     params, stats = tree["params"]["trunk"], tree["batch_stats"]["trunk"]
-    x = windows(np.asarray(IMAGES, np.float64), 1)
+    x = windows(np.asarray(IMAGES, np.float64), 3, 1, 1, 0.0)
     x = np.einsum("bhwcpq,pqcd->bhwd", x, params["stem"]["conv"]["kernel"])
-    x = activated(x, params["stem"]["bn"], stats["stem"]["bn"])
+    x = relu(normalised(x, params["stem"]["bn"], stats["stem"]["bn"]))
     for i, channels in enumerate(CHANNELS[1:], start=1):
         block, running = params[f"block{i}"], stats[f"block{i}"]
-        x = windows(x, 2 if i in (4, 6, 12) else 1)
+        x = windows(x, 3, 2 if i in (4, 6, 12) else 1, 1, 0.0)
         x = np.einsum("bhwcpq,pqc->bhwc", x, block["depthwise"]["kernel"][:, :, 0])
-        x = activated(x, block["bn1"], running["bn1"]) @ block["pointwise"]["kernel"][0, 0]
-        x = activated(x, block["bn2"], running["bn2"])
+        x = relu(normalised(x, block["bn1"], running["bn1"])) @ block["pointwise"]["kernel"][0, 0]
+        x = relu(normalised(x, block["bn2"], running["bn2"]))
         assert x.shape[-1] == channels // 16
     dense = tree["params"]["classifier"]
-    logits: Any = jax.jit(tiny().apply)(random_variables(tiny()), IMAGES)
+    logits: Any = jax.jit(tiny().apply)(random_variables(tiny(), IMAGES), IMAGES)
     np.testing.assert_allclose(logits, x.mean((1, 2)) @ dense["kernel"] + dense["bias"], rtol=1e-3, atol=1e-3)
 
 
@@ -116,8 +93,10 @@ def test_pool_takes_the_place_of_the_strides_of_the_blocks() -> None:
     """A pooling that takes the corner of each window leaves the strided network."""
     notes: list[Any] = []
     model = tiny(pool=lambda **options: Noted(notes.append, tuple(options.items())))
-    logits: Any = jax.jit(model.apply)(random_variables(tiny()), IMAGES)
-    np.testing.assert_allclose(logits, jax.jit(tiny().apply)(random_variables(tiny()), IMAGES), rtol=1e-5, atol=1e-5)
+    logits: Any = jax.jit(model.apply)(random_variables(tiny(), IMAGES), IMAGES)
+    np.testing.assert_allclose(
+        logits, jax.jit(tiny().apply)(random_variables(tiny(), IMAGES), IMAGES), rtol=1e-5, atol=1e-5
+    )
     tiles = {"window": (2, 2), "strides": (2, 2)}
     sites = [(2, 11, 8, 8), (2, 6, 4, 16), (2, 3, 2, 32)]
     assert notes == [(tiles, True, site) for site in sites]
@@ -165,7 +144,7 @@ def test_remat_keeps_gradients() -> None:
         trunk = mobilenet(Parts(remat=remat), width=1 / 16, total_stride=8)
         return Network("tiny", 3, trunk.clone(layers=trunk.layers[:4], parent=None))
 
-    variables = random_variables(beginning(False))
+    variables = random_variables(beginning(False), IMAGES)
 
     def gradient(remat: bool) -> Any:
         def loss(params: Any) -> jax.Array:

@@ -8,65 +8,33 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from reference import convolved, normalised, random_variables, relu
 
 from jaxaug.models import create_model
 from jaxaug.models.parts import Parts
 from jaxaug.models.preact_resnet import preact_trunk
-
-KEY = jax.random.key(0)
-
-
-def random_variables(model: nn.Module, images: jax.Array, seed: int = 0) -> Any:
-    """Returns variables drawn afresh, so that scales, biases and statistics matter too."""
-    rng = np.random.default_rng(seed)
-
-    def drawn(path: Any, leaf: jax.Array) -> jax.Array:
-        kind = path[-1].key
-        if kind == "kernel":
-            values = rng.normal(size=leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:-1]))
-        else:
-            values = rng.uniform(0.5, 2, leaf.shape) if kind in ("scale", "var") else rng.normal(size=leaf.shape) / 3
-        return jnp.asarray(values, jnp.float32)
-
-    return jax.tree_util.tree_map_with_path(drawn, jax.eval_shape(model.init, KEY, images))
 
 
 def applied(model: nn.Module, variables: Any, images: jax.Array, **options: Any) -> Any:
     return model.apply(variables, images, **options)
 
 
-def correlated(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
-    """Returns the convolution of a network, one output pixel after another."""
-    size = kernel.shape[0]
-    edge = size // 2
-    padded = np.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
-    rows = range(0, padded.shape[1] - size + 1, stride)
-    columns = range(0, padded.shape[2] - size + 1, stride)
-    out = np.empty((x.shape[0], len(rows), len(columns), kernel.shape[-1]))
-    for i, row in enumerate(rows):
-        for j, column in enumerate(columns):
-            window = padded[:, row : row + size, column : column + size]
-            out[:, i, j] = np.tensordot(window, kernel, axes=3)
-    return out
-
-
-def normalised(x: np.ndarray, params: Any, stats: Any) -> np.ndarray:
-    slope = params["scale"] / np.sqrt(stats["var"] + 1e-5)
-    return np.maximum((x - stats["mean"]) * slope + params["bias"], 0)
+def activated(x: np.ndarray, params: Any, stats: Any) -> np.ndarray:
+    return relu(normalised(x, params, stats))
 
 
 def reference_features(variables: Any, images: np.ndarray, strides: dict[str, int]) -> np.ndarray:
     """Returns stem, blocks and last activation, in float64; `strides` maps the blocks, in order, to their strides."""
     tree = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables)
     params, stats = tree["params"]["trunk"], tree["batch_stats"]["trunk"]
-    x = correlated(images.astype(np.float64), params["stem"]["conv"]["kernel"], 1)
+    x = convolved(images.astype(np.float64), params["stem"]["conv"]["kernel"], 1)
     for name, stride in strides.items():
         block, running = params[name], stats[name]
-        first = normalised(x, block["bn1"], running["bn1"])
-        second = normalised(correlated(first, block["conv1"]["kernel"], stride), block["bn2"], running["bn2"])
-        residual = correlated(second, block["conv2"]["kernel"], 1)
-        x = residual + (correlated(first, block["shortcut"]["kernel"], stride) if "shortcut" in block else x)
-    return normalised(x, params["final"]["bn"], stats["final"]["bn"])
+        first = activated(x, block["bn1"], running["bn1"])
+        second = activated(convolved(first, block["conv1"]["kernel"], stride), block["bn2"], running["bn2"])
+        residual = convolved(second, block["conv2"]["kernel"], 1)
+        x = residual + (convolved(first, block["shortcut"]["kernel"], stride) if "shortcut" in block else x)
+    return activated(x, params["final"]["bn"], stats["final"]["bn"])
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 8, 3), (1, 9, 6, 1)])

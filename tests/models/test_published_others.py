@@ -1,4 +1,4 @@
-"""The other networks of the papers: published sizes, and one forward and backward pass each."""
+"""Other networks of the papers: published sizes, and a forward and backward pass each; two files for two workers."""
 
 import jax
 import numpy as np

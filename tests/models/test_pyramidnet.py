@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from resnet_reference import KEY, Absolute, absolute, convolved, normalised, random_variables, relu
+from reference import KEY, Absolute, absolute, convolved, normalised, random_variables, relu
 
 from jaxaug.models import create_model
 from jaxaug.models.network import Network

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from resnet_reference import (
+from reference import (
     KEY,
     Absolute,
     Average,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from laws.interface import annotations_unchecked
-from resnet_reference import (
+from reference import (
     KEY,
     Absolute,
     Average,

@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from reference import KEY, normalised, random_variables
 
 from jaxaug.models import create_model
 from jaxaug.models.network import Network
 from jaxaug.models.parts import Parts
 from jaxaug.models.vgg import FullyConnected, vgg, vgg_mod
 
-KEY = jax.random.key(0)
 SHAPE = (2, 96, 65, 3)
 IMAGES = jax.random.normal(jax.random.key(1), SHAPE)
 BLOCKS, CHANNELS, HIDDEN = (1, 2, 1, 1, 1), (2, 3, 4, 5, 6), 32
@@ -87,19 +87,6 @@ def test_features_are_windows_of_the_last_map(
     assert shapes(model, (*shape, 3), method="features")[1].shape == features
 
 
-def random_variables(model: nn.Module) -> Any:
-    """Returns variables of which none is 0 or 1, so that no layer is an identity by chance."""
-    rng = np.random.default_rng(0)
-
-    def drawn(path: Any, leaf: Any) -> jax.Array:
-        positive = path[-1].key in ("scale", "var")
-        spread = np.sqrt(2 / np.prod(leaf.shape[:-1])) if path[-1].key == "kernel" else 0.3
-        values = rng.uniform(0.5, 2, leaf.shape) if positive else spread * rng.normal(size=leaf.shape)
-        return jnp.asarray(values, jnp.float32)
-
-    return jax.tree_util.tree_map_with_path(drawn, shapes(model)[0])
-
-
 def float64(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tree)
 
@@ -108,10 +95,6 @@ def pooled(x: np.ndarray) -> np.ndarray:
     h, w = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
     corners = [x[:, i:h:2, j:w:2] for i in (0, 1) for j in (0, 1)]
     return np.max(corners, axis=0)
-
-
-def normalized(x: np.ndarray, params: Any, stats: Any) -> np.ndarray:
-    return (x - stats["mean"]) * params["scale"] / np.sqrt(stats["var"] + 1e-5) + params["bias"]
 
 
 def reference_stages(variables: Any, layers: tuple[str, ...]) -> np.ndarray:
@@ -125,7 +108,7 @@ def reference_stages(variables: Any, layers: tuple[str, ...]) -> np.ndarray:
         padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
         windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
         x = np.einsum("bhwcpq,pqcd->bhwd", windows, params[name]["conv"]["kernel"], optimize=True)
-        x = normalized(x, params[name]["bn"], stats[name]["bn"]) if name in stats else x + params[name]["conv"]["bias"]
+        x = normalised(x, params[name]["bn"], stats[name]["bn"]) if name in stats else x + params[name]["conv"]["bias"]
         x = np.maximum(x, 0)
     return x
 
@@ -134,7 +117,7 @@ def reference_stages(variables: Any, layers: tuple[str, ...]) -> np.ndarray:
 def test_network_is_the_numpy_network(batch_norm: bool) -> None:
     """Over a map of 3 x 2, the fully connected layers act on each of two windows, and logits are averaged."""
     model = tiny(batch_norm=batch_norm)
-    drawn = random_variables(model)
+    drawn = random_variables(model, IMAGES)
     variables = float64(drawn)
     x = reference_stages(variables, (*CONVOLUTIONS, "pool5"))
     assert x.shape == (2, 3, 2, 6)
@@ -150,11 +133,11 @@ def test_network_is_the_numpy_network(batch_norm: bool) -> None:
 
 
 def test_mod_is_the_numpy_network() -> None:
-    drawn = random_variables(tiny_mod())
+    drawn = random_variables(tiny_mod(), IMAGES)
     variables = float64(drawn)
     params, stats = (variables[kind]["trunk"]["conv6"] for kind in ("params", "batch_stats"))
     x = reference_stages(variables, CONVOLUTIONS) @ params["conv"]["kernel"][0, 0]
-    x = np.maximum(normalized(x, params["bn"], stats["bn"]), 0)
+    x = np.maximum(normalised(x, params["bn"], stats["bn"]), 0)
     dense = variables["params"]["classifier"]
     computed: Any = jax.jit(tiny_mod().apply)(drawn, IMAGES)
     expected = x.mean((1, 2)) @ dense["kernel"] + dense["bias"]
@@ -220,7 +203,7 @@ def test_half_precision_computes_and_logits_are_full(train: bool) -> None:
 
 
 def test_remat_keeps_gradients_and_draws_the_same_dropout() -> None:
-    variables = random_variables(tiny())
+    variables = random_variables(tiny(), IMAGES)
 
     def gradient(remat: bool) -> Any:
         def loss(params: Any) -> jax.Array:

@@ -17,16 +17,13 @@ import pytest
 from jaxaug import ShakeDrop, chain, mixup, on_images, on_pairs
 from jaxaug.augment import gaussian_noise
 from jaxaug.compose import Augmentation
-from jaxaug.sampling import Strategy, batch_augmented, importance_sampled, max_loss, self_paced
+from jaxaug.sampling import Strategy, batch_augmented, importance_sampled, self_paced
 from jaxaug.training import init_state, make_train_step
 
 AUGMENT = chain(on_images(gaussian_noise, stddev=0.5), on_pairs(mixup))
 STRATEGIES: dict[str, Callable[[Augmentation], Strategy]] = {
     "self-paced": lambda augment: self_paced(augment, threshold=1.0),
-    "self-paced, stored": lambda augment: self_paced(augment, threshold=1.0, score="stored"),
-    "importance-sampled": importance_sampled,
     "a quarter scored": lambda augment: importance_sampled(augment, importance="softmax", scored=0.25, unbiased=True),
-    "max_loss": max_loss,
     "batch_augmented": batch_augmented,
 }
 CLASSES, FEATURES, EXAMPLES = 3, 5, 8

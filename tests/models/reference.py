@@ -1,4 +1,4 @@
-"""Residual networks in NumPy, from the papers, in float64: the truth that ResNet and ResNeXt are held against."""
+"""Layers and residual networks in NumPy, from the papers, in float64: the truth that networks are held against."""
 
 import math
 from collections.abc import Callable, Sequence
