@@ -24,7 +24,7 @@ class Command:
 
     repetitions: int = 25
     """Turns of each contender."""
-    model: str = "pyramidnet20_48"
+    model: str = "pyramidnet14_24"
     """A network whose blocks end in the addition."""
     batch_size: int = 128
     """Its batch."""
