@@ -13,8 +13,6 @@ import sys
 from typing import Any, Literal
 
 import jax
-import numpy as np
-import scipy.stats
 import tyro
 
 from experiments.averaged_down import averaged_down
@@ -22,7 +20,15 @@ from experiments.benchmark.steps import step_call
 from experiments.benchmark.timing import keep_freed_memory, seconds_in_turns
 from experiments.build import normalization
 from experiments.populations import records_one_by_one
-from experiments.result_lines import lines_of, machine, write_lines
+from experiments.result_lines import (
+    error_percent,
+    lines_of,
+    machine,
+    mean_text,
+    paired_texts,
+    sample_deviation,
+    write_lines,
+)
 from experiments.run_directory import environment, environment_in_words, replace_text
 from jaxaug import chain, create_model, crop, cutout, data, flip_left_right, on_images
 from jaxaug.compose import Augmentation
@@ -117,22 +123,18 @@ def table(lines: list[dict[str, Any]], setting: str, budget: Budget) -> str:
     here = {line["arm"]: line for line in lines if (line["setting"], line["budget"]) == (setting, budget)}
     if "ordinary" not in here:
         return ""
-    base = 100 * (1 - np.array(here["ordinary"]["accuracies"]))
+    base = error_percent(here["ordinary"])
     out = [
         f"\n## Setting {setting}, equal {budget}\n",
         "| trained on | test error, % | difference to ordinary | p | training loss | time of a step | epochs | time |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for arm, line in here.items():
-        error = 100 * (1 - np.array(line["accuracies"]))
-        difference, p = "-", "-"
-        if arm != "ordinary":
-            delta = error - base
-            difference = f"{delta.mean():+.2f} ± {delta.std(ddof=1):.2f}"
-            p = "1" if not delta.any() else f"{scipy.stats.ttest_rel(error, base).pvalue:.2g}"
+        error = error_percent(line)
+        difference, p = ("-", "-") if arm == "ordinary" else paired_texts(error, base, sample_deviation)
         time = line["ratio"] * line["epochs"] / here["ordinary"]["epochs"]
         out.append(
-            f"| {arm} | {error.mean():.2f} ± {error.std(ddof=1):.2f} | {difference} | {p} | {line['train_loss']:.2f} "
+            f"| {arm} | {mean_text(error, sample_deviation)} | {difference} | {p} | {line['train_loss']:.2f} "
             f"| {line['ratio']:.2f} | {line['epochs']} | {time:.2f} |"
         )
     return "\n".join(out) + "\n"

@@ -1,8 +1,12 @@
-"""The lines of a table of results: JSONL, one finished row each, and on what it ran."""
+"""The lines of a table of results: JSONL, one finished row each, on what it ran, and how its numbers are printed."""
 
 import json
 import pathlib
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
+import scipy.stats
 
 from experiments.run_directory import replace_text
 
@@ -21,3 +25,25 @@ def write_lines(path: pathlib.Path, lines: list[dict[str, Any]]) -> None:
 def machine(environment: dict[str, Any]) -> dict[str, Any]:
     """Returns what a line says of the environment that it was made in."""
     return {name: environment[name] for name in ("versions", "python", "devices", "cpus", "git_revision")}
+
+
+def error_percent(line: dict[str, Any]) -> np.ndarray:
+    """Returns the test errors of a line, seed by seed."""
+    return 100 * (1 - np.array(line["accuracies"]))
+
+
+def sample_deviation(values: np.ndarray) -> float:
+    """Returns the deviation of the law that the values are a sample of."""
+    return float(np.std(values, ddof=1))
+
+
+def mean_text(values: np.ndarray, deviation: Callable[[np.ndarray], float], *, sign: str = "", digits: int = 2) -> str:
+    """Returns mean ± deviation."""
+    return f"{np.mean(values):{sign}.{digits}f} ± {deviation(values):.{digits}f}"
+
+
+def paired_texts(values: np.ndarray, base: np.ndarray, deviation: Callable[[np.ndarray], float]) -> tuple[str, str]:
+    """Returns the difference to `base`, mean ± deviation over seeds, and the p value of the paired t test."""
+    delta = values - base
+    p = "1" if not delta.any() else f"{scipy.stats.ttest_rel(values, base).pvalue:.2g}"
+    return mean_text(delta, deviation, sign="+"), p

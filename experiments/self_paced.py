@@ -11,14 +11,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import scipy.stats
 import tyro
 
 from experiments.averaged_down import averaged_down
 from experiments.build import normalization
 from experiments.populations import population_accuracies, records_one_by_one
-from experiments.result_lines import lines_of, machine, write_lines
+from experiments.result_lines import error_percent, lines_of, machine, mean_text, paired_texts, write_lines
 from experiments.run_directory import environment, environment_in_words, replace_text
 from jaxaug import chain, create_model, crop, data, flip_left_right, gaussian_noise, on_images, rotate
 from jaxaug.compose import Augmentation
@@ -127,21 +126,17 @@ def table(lines: list[dict[str, Any]], dataset: str, count: int | None) -> str:
     arms_here = {line["arm"]: line for line in lines if (line["dataset"], line["examples"]) == (dataset, count)}
     if "all" not in arms_here:
         return ""
-    base = 100 * (1 - np.array(arms_here["all"]["accuracies"]))
+    base = error_percent(arms_here["all"])
     out = [
         f"\n## {dataset}, {'all' if count is None else count} training examples, {len(base)} seeds\n",
         "| augmented | test error, % | difference to all | p | share augmented, first to last tenth |",
         "|---|---|---|---|---|",
     ]
     for arm, line in arms_here.items():
-        error = 100 * (1 - np.array(line["accuracies"]))
-        difference, p = "-", "-"
-        if arm != "all":
-            delta = error - base
-            difference = f"{delta.mean():+.2f} ± {scipy.stats.sem(delta):.2f}"
-            p = "1" if not delta.any() else f"{scipy.stats.ttest_rel(error, base).pvalue:.2g}"
+        error = error_percent(line)
+        difference, p = ("-", "-") if arm == "all" else paired_texts(error, base, scipy.stats.sem)
         share = f"{line['share_first']:.2f} to {line['share_last']:.2f}"
-        out.append(f"| {arm} | {error.mean():.2f} ± {scipy.stats.sem(error):.2f} | {difference} | {p} | {share} |")
+        out.append(f"| {arm} | {mean_text(error, scipy.stats.sem)} | {difference} | {p} | {share} |")
     return "\n".join(out) + "\n"
 
 

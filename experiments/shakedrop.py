@@ -20,7 +20,7 @@ import tyro
 from experiments.averaged_down import averaged_down
 from experiments.build import normalization
 from experiments.populations import records_one_by_one
-from experiments.result_lines import lines_of, machine, write_lines
+from experiments.result_lines import lines_of, machine, mean_text, sample_deviation, write_lines
 from experiments.run_directory import environment, environment_in_words, replace_text
 from jaxaug import ShakeDrop, StochasticDepth, chain, create_model, crop, data, flip_left_right, on_images
 from jaxaug.data import Dataset
@@ -106,8 +106,8 @@ def table(lines: list[dict[str, Any]], ending: str) -> str:
         error = [100 * (1 - accuracy) for accuracy in line["accuracies"] if accuracy is not None]
         losses = [run for run in line["losses"] if len(run) > 1]
         last = [run[-1] for run in losses]
-        said = f"{np.mean(error):.2f} ± {np.std(error, ddof=1):.2f}" if len(error) > 1 else "-"
-        ended = f"{np.mean(last):.3f} ± {np.std(last, ddof=1):.3f}" if len(last) > 1 else "-"
+        said = mean_text(np.array(error), sample_deviation) if len(error) > 1 else "-"
+        ended = mean_text(np.array(last), sample_deviation, digits=3) if len(last) > 1 else "-"
         largest = f"{max(max(run[1:]) for run in losses):.2f}" if losses else "-"
         out.append(f"| {line['arm']} | {said} | {ended} | {largest} | {line['accuracies'].count(None)} |")
     return "\n".join(out) + "\n"

@@ -85,7 +85,3 @@ def main() -> None:
             took, memory = compiled_step(name, command.batch_size, **options)
             said = ", ".join(["remat"] * ("remat" in options) + ["bfloat16"] * ("dtype" in options)) or "float32"
             print(f"| {name}, {said} | {took:.0f} | {memory:.1f} | at most 60 s, 24 GiB |", flush=True)
-
-
-if __name__ == "__main__":
-    main()

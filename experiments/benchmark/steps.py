@@ -12,11 +12,11 @@ from jaxaug.sampling import Strategy
 from jaxaug.training import Scorer, init_state, make_optimizer, make_train_step
 
 
-def random_batch(size: int, *, side: int = 32, classes: int = 10) -> dict[str, jax.Array]:
-    """Returns a batch of noise."""
+def random_batch(size: int, *, classes: int) -> dict[str, jax.Array]:
+    """Returns a batch of images of 32 x 32 pixels of noise."""
     rng = np.random.default_rng(0)
     return {
-        "image": jnp.asarray(rng.random((size, side, side, 3), np.float32)),
+        "image": jnp.asarray(rng.random((size, 32, 32, 3), np.float32)),
         "label": jax.nn.one_hot(jnp.asarray(rng.integers(0, classes, size)), classes),
         "index": jnp.arange(size),
     }

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxaug.layers import linear_decay
-from jaxaug.models.pooling import AveragePool, MaxPool, Pads
+from jaxaug.models.pooling import NO_PADS, AveragePool, MaxPool, Pads
 
 HE_NORMAL = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 """N(0, 2 / fan_in), not truncated: He et al., "Delving deep into rectifiers", ICCV 2015, equation 10."""
@@ -20,8 +20,6 @@ HE_NORMAL_OUT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 # What a factory returns need only be callable as described at its field.
 Factory = Callable[..., Any]
-
-NO_PADS: Pads = ((0, 0), (0, 0))
 
 
 @dataclasses.dataclass(frozen=True)

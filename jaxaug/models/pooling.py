@@ -7,17 +7,19 @@ from jaxtyping import Array, Float
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
 
+NO_PADS: Pads = ((0, 0), (0, 0))
+
 
 class MaxPool(nn.Module):
     """The maximum of each window; padding never wins."""
 
     window: tuple[int, int]
     strides: tuple[int, int]
-    padding: Pads = ((0, 0), (0, 0))
+    padding: Pads = NO_PADS
 
     def __call__(self, x: Float[Array, "b h w c"], deterministic: bool = True) -> Float[Array, "b h2 w2 c"]:
         """Returns the maxima; a border that fills no window is dropped."""
-        if self.window != self.strides or self.padding != ((0, 0), (0, 0)):
+        if self.window != self.strides or self.padding != NO_PADS:
             return nn.max_pool(x, self.window, self.strides, self.padding)  # pyright: ignore[reportArgumentType]
         # The same numbers; their gradient needs no scatter, which is slow on a CPU.
         return _largest(_largest(_tiles(x, self.window), 2), 3)

@@ -1,4 +1,4 @@
-"""Residual blocks with pre-activation, and what such a network ends in."""
+"""Residual blocks with pre-activation."""
 
 import flax.linen as nn
 from jaxtyping import Array, Float

@@ -147,6 +147,17 @@ class Average(nn.Module):
         return ((0, 0), *self.padding, (0, 0))
 
 
+class Noted(nn.Module):
+    """Notes options, mode and shape of each call of a pooling by its corners."""
+
+    notes: Callable[[Any], None]
+    options: Any
+
+    def __call__(self, x: jax.Array, *, deterministic: bool) -> jax.Array:
+        self.notes((dict(self.options), deterministic, x.shape))
+        return x[:, ::2, ::2]
+
+
 class Absolute(nn.Module):
     """A regulariser that is not linear, so that its place shows: keep_prob |branch|."""
 

@@ -2,7 +2,6 @@
 
 import functools
 import re
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -10,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reference import KEY, averaged, convolved, normalised, random_variables, relu, windows
+from reference import KEY, Noted, averaged, convolved, normalised, random_variables, relu, windows
 
 from jaxaug.models import create_model
 from jaxaug.models.densenet import DenseLayer, dense_trunk, densenet_bc
@@ -88,17 +87,6 @@ def test_transition_keeps_half_of_an_odd_number_of_channels() -> None:
 def test_smallest_image_has_the_total_stride() -> None:
     assert shapes(create_model("densenet121", 3), (1, 32, 33, 3), method="features")[1].shape == (1, 1, 1, 1024)
     assert shapes(create_model("densenet_bc_10_3", 3), (1, 4, 5, 3), method="features")[1].shape == (1, 1, 1, 6)
-
-
-class Noted(nn.Module):
-    """Notes options, mode and shape of each call of a pooling by its corners."""
-
-    notes: Callable[[Any], None]
-    options: Any
-
-    def __call__(self, x: jax.Array, *, deterministic: bool) -> jax.Array:
-        self.notes((dict(self.options), deterministic, x.shape))
-        return x[:, ::2, ::2]
 
 
 @pytest.mark.parametrize("train", [False, True])

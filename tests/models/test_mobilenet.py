@@ -3,7 +3,6 @@
 import functools
 import itertools
 import re
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -11,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reference import KEY, normalised, random_variables, relu, windows
+from reference import KEY, Noted, normalised, random_variables, relu, windows
 
 from jaxaug.models import create_model
 from jaxaug.models.mobilenet import mobilenet
@@ -76,17 +75,6 @@ def test_network_is_the_numpy_network() -> None:
     dense = tree["params"]["classifier"]
     logits: Any = jax.jit(tiny().apply)(random_variables(tiny(), IMAGES), IMAGES)
     np.testing.assert_allclose(logits, x.mean((1, 2)) @ dense["kernel"] + dense["bias"], rtol=1e-3, atol=1e-3)
-
-
-class Noted(nn.Module):
-    """Notes options, mode and shape of each call of a pooling by its corners."""
-
-    notes: Callable[[Any], None]
-    options: Any
-
-    def __call__(self, x: jax.Array, *, deterministic: bool) -> jax.Array:
-        self.notes((dict(self.options), deterministic, x.shape))
-        return x[:, ::2, ::2]
 
 
 def test_pool_takes_the_place_of_the_strides_of_the_blocks() -> None:

@@ -2,7 +2,6 @@
 
 import functools
 import re
-from collections.abc import Callable
 from typing import Any
 
 import flax.errors
@@ -11,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reference import KEY, normalised, random_variables
+from reference import KEY, Noted, normalised, random_variables
 
 from jaxaug.models import create_model
 from jaxaug.models.network import Network
@@ -156,17 +155,6 @@ def test_dropout_follows_each_fully_connected_layer_at_its_rate() -> None:
     assert abs(1 - kept.sum() / positive.sum() - 0.3) < 5 * np.sqrt(0.3 * 0.7 / positive.sum())
     with pytest.raises(flax.errors.InvalidRngError):
         layer.apply(variables, x, train=True)
-
-
-class Noted(nn.Module):
-    """Notes options, mode and shape of each call of a pooling by its corners."""
-
-    notes: Callable[[Any], None]
-    options: Any
-
-    def __call__(self, x: jax.Array, *, deterministic: bool) -> jax.Array:
-        self.notes((dict(self.options), deterministic, x.shape))
-        return x[:, ::2, ::2]
 
 
 @pytest.mark.parametrize("train", [False, True])
