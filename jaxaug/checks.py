@@ -11,6 +11,8 @@ from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -93,6 +95,16 @@ def check_number(
     if not (inside and math.isfinite(number)):
         left, right = "(" if open_low or low == -math.inf else "[", ")" if open_high or high == math.inf else "]"
         raise ValueError(f"{function} takes {name} in {left}{low:g}, {high:g}{right}; got {number!r}.")
+
+
+def check_entries(function: str, name: str, value: Any, low: float | int, *, open_low: bool = False) -> None:
+    """Raises unless every entry of a number or array is finite and at least `low`, or above it if it is open."""
+    if isinstance(value, Tracer):
+        return
+    entries = np.asarray(value, np.float64)
+    inside = np.isfinite(entries) & (entries > low if open_low else entries >= low)
+    if not inside.all():
+        check_number(function, name, float(entries[~inside].flat[0]), low, open_low=open_low)
 
 
 def check_range(

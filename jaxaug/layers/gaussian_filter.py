@@ -1,0 +1,172 @@
+"""Gaussian filtering: a sampled kernel, passes along one axis at a time, and their gradient."""
+
+import functools
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from jaxaug.checks import check_entries, check_floating, check_size, described
+from jaxaug.layers.precision import widened
+
+# A smaller σ is computed as this one, whose kernel is 0 beside the centre; its gradient would divide by zero.
+_SMALLEST_SIGMA = 1e-3
+
+
+def gaussian_kernel(sigma: ArrayLike, *, radius: int) -> Float[Array, "taps *channels"]:
+    """A sampled Gaussian of sum 1.
+
+    g_k = exp(-k² / 2σ²) / Z for |k| <= R, so that ∂g_k/∂σ = g_k (k² - Σ_j g_j j²) / σ³. The truncated kernel has a
+    variance below σ²; small σ make it a unit impulse, large ones a mean over 2R + 1 taps.
+
+    Args:
+      sigma: σ in pixels, above 0, a number or `[C]`; may be traced.
+      radius: R, at least 0; fixes a shape.
+
+    Returns:
+      `[2R + 1]`, or `[2R + 1, C]`, float32.
+
+    Raises:
+      ValueError: σ is not positive, or the radius is negative.
+      TypeError: the radius is no Python integer.
+
+    Example:
+      >>> [round(float(g), 3) for g in gaussian_kernel(1.0, radius=2)]
+      [0.054, 0.244, 0.403, 0.244, 0.054]
+
+    References:
+      Kobayashi, "Disentangled convolution for optimizing receptive field", Pattern Recognition Letters 169, 2023.
+    """
+    check_entries("gaussian_kernel", "sigma", sigma, 0.0, open_low=True)
+    check_size("gaussian_kernel", "radius", radius, 0)
+    sigma = jnp.asarray(sigma, jnp.float32)
+    if sigma.ndim > 1:
+        raise ValueError(f"gaussian_kernel takes a number or [C] for sigma; got {described(sigma)}.")
+    k = jnp.arange(-radius, radius + 1, dtype=jnp.float32).reshape(-1, *(1,) * sigma.ndim)
+    weights = jnp.exp(-0.5 * (k / jnp.maximum(sigma, _SMALLEST_SIGMA)[None]) ** 2)
+    return weights / weights.sum(axis=0, keepdims=True)
+
+
+def gaussian_filter(x: Float[Array, "b *spatial c"], sigma: ArrayLike, *, radius: int) -> Float[Array, "b *spatial c"]:
+    """A batch smoothed by the Gaussian along every spatial axis.
+
+    y = g ⋆ x with the kernel g of `gaussian_kernel`, one axis after the other. At a border y is divided by the weight
+    that lies inside: what is outside does not count, and a constant stays constant.
+
+    Args:
+      x: `[B, ..., C]` with at least one spatial axis, floating point; computed in float32 at least.
+      sigma: σ in pixels, above 0, a number or `[C]`; may be traced.
+      radius: R, at least 0; fixes a shape.
+
+    Returns:
+      The shape and dtype of `x`. Reverse-mode differentiable, also with respect to σ.
+
+    Raises:
+      ValueError: σ is not positive or of another shape, the radius is negative, or `x` has no spatial axis.
+      TypeError: the radius is no Python integer, or `x` is not floating point.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> x = jnp.zeros((1, 5, 1)).at[0, 2, 0].set(1.0)
+      >>> [round(float(y), 3) for y in gaussian_filter(x, 1.0, radius=1).ravel()]
+      [0.0, 0.274, 0.452, 0.274, 0.0]
+
+    References:
+      Kobayashi, "Disentangled convolution for optimizing receptive field", Pattern Recognition Letters 169, 2023.
+    """
+    check_spatial("gaussian_filter", x)
+    kernel = gaussian_kernel(sigma, radius=radius)
+    check_sigma("gaussian_filter", kernel, x)
+    y = filtered(x, kernel)
+    for axis, size in enumerate(x.shape[1:-1], start=1):
+        ones = jnp.ones((1, size, kernel.shape[1] if kernel.ndim == 2 else 1), jnp.float32)
+        inside = filtered(ones, kernel)
+        y = y / inside.astype(y.dtype).reshape(*(size if a == axis else 1 for a in range(x.ndim - 1)), -1)
+    return y.astype(x.dtype)
+
+
+def check_spatial(function: str, x: Array) -> None:
+    """Raises unless `x` is a floating-point `[B, ..., C]` with a spatial axis."""
+    check_floating(function, x, rank=None, what="a batch", axes="[B, ..., C]")
+    if x.ndim < 3:
+        raise ValueError(f"{function} takes a batch [B, ..., C] with at least one spatial axis; got {described(x)}.")
+
+
+def check_sigma(function: str, kernel: Array, x: Array) -> None:
+    """Raises unless there is one σ, or one for each channel."""
+    if kernel.ndim == 2 and kernel.shape[1] != x.shape[-1]:
+        raise ValueError(
+            f"{function} takes one sigma or [{x.shape[-1]}], one for each channel; got [{kernel.shape[1]}]."
+        )
+
+
+def filtered(x: Float[Array, "b *spatial c"], kernel: Float[Array, "taps *channels"]) -> Float[Array, "b *spatial c"]:
+    """Returns a batch filtered along every spatial axis with zeros outside, in float32 at least."""
+    x = widened(x)
+    return convolved_along(range(1, x.ndim - 1), x, kernel.astype(x.dtype))
+
+
+def convolved_along(axes: range, x: Float[Array, "..."], kernel: Float[Array, "taps *last"]) -> Float[Array, "..."]:
+    """Returns an array convolved along some axes with a symmetric kernel, one for each entry of the last axes."""
+    for axis in reversed(axes):  # what lies together in memory first
+        x = _pass(axis, x, kernel)
+    return x
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _pass(axis: int, x: Array, kernel: Array) -> Array:
+    """Returns x filtered along one axis by a symmetric kernel, zeros outside.
+
+    Shifted slices, added up: on a CPU a fifteenth of the time of a depthwise convolution.
+    """
+    radius, size = kernel.shape[0] // 2, x.shape[axis]
+    wide = jnp.pad(x, [(radius, radius) if a == axis else (0, 0) for a in range(x.ndim)])
+    taps = kernel.reshape(-1, *(1,) * (x.ndim - kernel.ndim + 1), *kernel.shape[1:])
+    total = x * taps[radius]
+    for k in range(1, radius + 1):
+        shifted = (jax.lax.slice_in_dim(wide, radius + s, radius + s + size, axis=axis) for s in (-k, k))
+        total = total + sum(shifted) * taps[radius + k]
+    return total
+
+
+def _pass_forward(axis: int, x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _pass(axis, x, kernel), (x, kernel)
+
+
+def _pass_backward(axis: int, kept: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
+    x, kernel = kept
+    sums = _sums_at_lags(axis, cotangent, x, kernel)
+    # A symmetric kernel is its own transpose; half of what a pair of taps sees goes to each.
+    return _pass(axis, cotangent, kernel), jnp.concatenate([sums[:0:-1] / 2, sums[:1], sums[1:] / 2])
+
+
+_pass.defvjp(_pass_forward, _pass_backward)
+
+
+def _sums_at_lags(axis: int, y: Array, x: Array, kernel: Array) -> Float[Array, "lags *channels"]:
+    """Returns Σ y_i x_j over all pairs at distance 0, 1, ..., R along an axis, for each channel if it has a kernel.
+
+    With one kernel for all, as matrix products Y Xᵀ, of which few diagonals are used: on a CPU a fifth of the time of
+    the few sums of products, which XLA computes one by one from copies.
+    """
+    lags = range(kernel.shape[0] // 2 + 1)
+    size = x.shape[axis]
+    if kernel.ndim == 1:
+        shape: Sequence[int] = (-1, size, math.prod(x.shape[axis + 1 :]))
+        products = jnp.matmul(y.reshape(shape), jnp.swapaxes(x.reshape(shape), 1, 2)).sum(axis=0)
+        return jnp.stack([jnp.trace(products, k) + (jnp.trace(products, -k) if k else 0.0) for k in lags])
+
+    def part(a: Array, start: int, stop: int) -> Array:
+        return jax.lax.slice_in_dim(a, start, max(start, stop), axis=axis)
+
+    others = tuple(range(x.ndim - kernel.ndim + 1))
+    return jnp.stack(
+        [
+            jnp.sum(part(y, k, size) * part(x, 0, size - k), axis=others)
+            + (jnp.sum(part(y, 0, size - k) * part(x, k, size), axis=others) if k else 0.0)
+            for k in (min(k, size) for k in lags)
+        ]
+    )
