@@ -1,0 +1,45 @@
+"""The class that is explained: one integer per example, chosen by the caller."""
+
+import contextlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Integer
+
+from jaxaug.checks import check_floating, described
+
+
+def check_classes(function: str, classes: Any, batch: int, num_classes: int) -> None:
+    """Raises unless `classes` is an integer `[B]` of `batch` entries; their range is checked where values are known."""
+    dtype = getattr(classes, "dtype", None)
+    if dtype is None or not jnp.issubdtype(dtype, jnp.integer):
+        raise TypeError(
+            f"{function} takes one class per example, an integer [B]; got {described(classes)}. "
+            "Choose the class of a soft label yourself, as labels.argmax(axis=-1) does."
+        )
+    if classes.shape != (batch,):
+        raise ValueError(f"{function} takes one class per example, an integer [{batch}]; got {described(classes)}.")
+    with contextlib.suppress(jax.errors.TracerArrayConversionError):
+        numbers = np.asarray(classes)
+        wrong = numbers[(numbers < 0) | (numbers >= num_classes)]
+        if wrong.size:
+            raise ValueError(f"{function} takes classes in [0, {num_classes - 1}]; got {wrong[0]}.")
+
+
+def chosen_logits(function: str, logits: Any, classes: Any, batch: int) -> Float[Array, "b"]:
+    """Returns the logit of each example's class, float32; 0, with no gradient, where a traced class is out of range."""
+    check_floating(function, logits, rank=2, what="a network with logits", axes="[B, K]")
+    if logits.shape[0] != batch:
+        raise ValueError(
+            f"{function} takes a network with one row of logits per example; got {batch} examples and logits "
+            f"{described(logits)}."
+        )
+    check_classes(function, classes, batch, logits.shape[1])
+    return (logits.astype(jnp.float32) * one_hot(classes, logits.shape[1])).sum(axis=-1)
+
+
+def one_hot(classes: Integer[Array, "b"], num_classes: int) -> Float[Array, "b k"]:
+    """Returns rows with a 1 at the class; zeros where it is out of range."""
+    return (classes[:, None] == jnp.arange(num_classes, dtype=classes.dtype)[None, :]).astype(jnp.float32)
