@@ -38,7 +38,8 @@ def reference(name: str, t: np.ndarray, d: np.ndarray) -> np.ndarray:
         with np.errstate(divide="ignore"):
             return np.log(t) + np.log(d)
     if name == "z_score_sum":
-        return sum((x - x.mean()) / x.std() if np.ptp(x) else np.zeros(len(x)) for x in (t, d))
+        z_t, z_d = ((x - x.mean()) / x.std() if np.ptp(x) else np.zeros(len(x)) for x in (t, d))
+        return z_t + z_d
     if name == "rank_sum":
         return scipy.stats.rankdata(t) + scipy.stats.rankdata(d)
     diverse = d >= np.median(d)
@@ -88,8 +89,7 @@ def test_the_order_of_candidates_does_not_matter(name: str) -> None:
 def test_what_failed_does_not_change_the_others(name: str) -> None:
     t, d = candidates(1, 8, failed=False)
     alone = INDICATORS[name](t, d)
-    nan = np.float32(np.nan)
-    beside = COMPILED[name](np.append(t, [nan, 1.0, nan]), np.append(d, [2.0, np.inf, nan]))
+    beside = COMPILED[name](np.append(t, [np.nan, 1.0, np.nan]), np.append(d, [2.0, np.inf, np.nan]))
     np.testing.assert_allclose(beside[:8], alone, rtol=1e-5)
     np.testing.assert_array_equal(beside[8:], -np.inf)
 
