@@ -17,7 +17,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 install_import_hook("jaxaug", "beartype.beartype")
 
 # These compile many small programs and run each a few times.
-_QUICK = {"training", "experiments", "sampling"}
+_QUICK = {"training", "experiments", "sampling", "search"}
 
 
 @pytest.fixture(scope="module")
