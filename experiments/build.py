@@ -16,6 +16,7 @@ import jaxaug
 from experiments.calls import named_function, parsed_call
 from experiments.config import Config
 from jaxaug import augment, compose, data, layers, mix, sampling
+from jaxaug.models.registry import DECIDED
 from jaxaug.training import (
     Scorer,
     TrainState,
@@ -36,11 +37,17 @@ Normalize = Callable[[jax.Array], jax.Array]
 # Thresholds of self_paced that are no numbers.
 _THRESHOLDS = {"quantile": lambda *, q: sampling.quantile(q)}
 
-_REGULARIZERS: dict[str, Callable[..., nn.Module]] = {
-    "StochasticDepth": layers.StochasticDepth,
-    "ShakeDrop": layers.ShakeDrop,
-    "ShakeDrop.without_final_relu": layers.ShakeDrop.without_final_relu,
-    "ShakeDrop.with_final_relu": layers.ShakeDrop.with_final_relu,
+# Layers that a network can be given, by the part they take.
+_LAYERS: dict[str, dict[str, Callable[..., nn.Module]]] = {
+    "regularizer": {
+        "StochasticDepth": layers.StochasticDepth,
+        "ShakeDrop": layers.ShakeDrop,
+        "ShakeDrop.without_final_relu": layers.ShakeDrop.without_final_relu,
+        "ShakeDrop.with_final_relu": layers.ShakeDrop.with_final_relu,
+    },
+    "pool": {"GaussianPool": layers.GaussianPool, "MaxEntropyPool": layers.MaxEntropyPool},
+    "conv": {"DisentangledConv": layers.DisentangledConv},
+    "head": {"RotatedDense": layers.RotatedDense},
 }
 
 
@@ -67,18 +74,22 @@ def built_dataset(config: Config) -> data.Dataset:
     return dataset
 
 
-def built_model(
-    text: str, num_classes: int, dtype: str, *, regularizer: str | None = None, remat: bool = False
-) -> nn.Module:
-    """Returns the network that a call names, with the layer on its residual branches that another names."""
-    name, options = parsed_call(text)
-    factory = None
-    if regularizer is not None:
-        function, its_options = named_function(regularizer, _REGULARIZERS, "regularizer")
-        if "keep_prob" in its_options:
-            raise ValueError(f"keep probabilities fall linearly from block to block; got {regularizer!r}.")
-        factory = functools.partial(function, **its_options)
-    return jaxaug.create_model(name, num_classes, dtype=jnp.dtype(dtype), regularizer=factory, remat=remat, **options)
+def built_factory(part: str, text: str) -> Callable[..., nn.Module]:
+    """Returns the factory of a part of a network that a call names."""
+    function, options = named_function(text, _LAYERS[part], part)
+    for name in DECIDED[part]:
+        if name in options:
+            raise ValueError(f"{name} of a {part} follows from its place in the network; got {text!r}.")
+    return functools.partial(function, **options)
+
+
+def built_model(config: Config, num_classes: int) -> nn.Module:
+    """Returns the config's network, with the layers that it names."""
+    name, options = parsed_call(config.model)
+    named = {part: getattr(config, part) for part in _LAYERS}
+    factories = {part: built_factory(part, call) for part, call in named.items() if call is not None}
+    dtype = jnp.dtype(config.dtype)
+    return jaxaug.create_model(name, num_classes, dtype=dtype, remat=config.remat, **factories, **options)
 
 
 def built_scorer(config: Config, num_classes: int, normalize: Normalize, optimizer: Any) -> Scorer:
@@ -86,12 +97,14 @@ def built_scorer(config: Config, num_classes: int, normalize: Normalize, optimiz
     score = config.score
     dtype = score.dtype or config.dtype
     if score.model is None:
-        model = built_model(config.model, num_classes, dtype, regularizer=config.regularizer)
+        model = built_model(dataclasses.replace(config, dtype=dtype), num_classes)
         scorer = network_scorer(model, normalize=normalize, resolution=score.resolution)
     elif score.resolution != 1:
         raise ValueError("--score.resolution is for the network itself; got it beside --score.model.")
     else:
-        scorer = proxy_scorer(built_model(score.model, num_classes, dtype), optimizer, normalize=normalize)
+        scorer = proxy_scorer(
+            built_model(Config(model=score.model, dtype=dtype), num_classes), optimizer, normalize=normalize
+        )
     return scorer if score.every == 1 else every(scorer, score.every)
 
 
@@ -167,9 +180,7 @@ def built(config: Config) -> Experiment:
     dataset = built_dataset(config)
     num_examples = len(dataset.train.labels)
     check_batch_size(config.batch_size, num_examples)
-    model = built_model(
-        config.model, dataset.num_classes, config.dtype, regularizer=config.regularizer, remat=config.remat
-    )
+    model = built_model(config, dataset.num_classes)
     strategy = built_strategy(config, built_augmentation(config, dataset))
     optimizer = built_optimizer(config, num_examples)
     normalize = normalization(dataset)

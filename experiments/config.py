@@ -80,6 +80,13 @@ class Config:
     regularizer: str | None = None
     """A layer on the residual branches, with its options: StochasticDepth, ShakeDrop.with_final_relu,
     "ShakeDrop.without_final_relu(noise_level='pixel')"."""
+    pool: str | None = None
+    """A pooling layer in place of the network's, with its options: GaussianPool, "GaussianPool(prior='half')",
+    "MaxEntropyPool(parameters='learned')"."""
+    conv: str | None = None
+    """A layer in place of the network's spatial convolutions: DisentangledConv, "DisentangledConv(radius=3)"."""
+    head: str | None = None
+    """A classifier in place of the network's: RotatedDense, "RotatedDense(degrees=30)"."""
     remat: bool = False
     """Compute what is inside the network's blocks anew in the backward pass, instead of keeping it in memory."""
     augment: tuple[str, ...] = ()

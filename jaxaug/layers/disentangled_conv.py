@@ -75,7 +75,7 @@ class DisentangledConv(nn.Module):
     fold: bool = False
 
     @nn.compact
-    def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b f"]:
+    def __call__(self, x: Float[Array, "*inputs c"]) -> Float[Array, "*outputs f"]:
         """Returns the convolution, of the shape that `nn.Conv` gives it."""
         sides = (self.kernel_size,) if isinstance(self.kernel_size, int) else tuple(self.kernel_size)
         rank = len(sides)

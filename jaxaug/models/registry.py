@@ -18,20 +18,31 @@ SITES = {
     "conv": "spatial convolution for a conv to replace",
 }
 
+# What the place of a layer decides, in the order in which a factory is given it.
+DECIDED = {
+    "regularizer": ("keep_prob",),
+    "pool": ("window", "strides", "padding"),
+    "conv": ("features", "kernel_size", "strides", "padding", "feature_group_count", "use_bias", "dtype"),
+    "head": ("features",),
+}
+
 
 def create_model(
     name: str,
     num_classes: int,
     *,
-    regularizer: Factory | None = None,
-    pool: Factory | None = None,
-    conv: Factory | None = None,
-    head: Factory | None = None,
+    regularizer: Factory | nn.Module | None = None,
+    pool: Factory | nn.Module | None = None,
+    conv: Factory | nn.Module | None = None,
+    head: Factory | nn.Module | None = None,
     dtype: Any = jnp.float32,
     remat: bool = False,
     **options: Any,
 ) -> Network:
-    """A Linen network by its name, with layers of your own where you hand in factories.
+    """A Linen network by its name, with layers of your own where you hand in factories or patterns.
+
+    A factory is a function that makes a layer for a place in the network; a pattern is a layer, copied for each place
+    with what the place decides: `pool=GaussianPool(prior="half")`.
 
     `module.apply(variables, images, train=False)` gives logits; `method="features"` stops before the global average
     pooling, and `method="head"` goes on from there. Training takes `train=True`, `mutable=["batch_stats"]`, and
@@ -76,7 +87,8 @@ def create_model(
 
     Raises:
       ValueError: an unknown name, a number out of range, or a factory for what the network does not have.
-      TypeError: an unknown option, a dtype that is not floating point, or a factory that cannot be called.
+      TypeError: an unknown option, a dtype that is not floating point, or a factory that cannot be called, or a pattern
+        without what its place decides.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -103,25 +115,45 @@ def create_model(
     check_size("create_model", "num_classes", num_classes, 2)
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"create_model takes a floating-point dtype; got {dtype!r}.")
-    factories = {"regularizer": regularizer, "pool": pool, "conv": conv}
-    for part, factory in (*factories.items(), ("head", head)):
-        if factory is not None and (isinstance(factory, nn.Module) or not callable(factory)):
-            raise TypeError(f"create_model takes a factory of modules for {part}; got {type(factory).__name__}.")
+    given = {"regularizer": regularizer, "pool": pool, "conv": conv, "head": head}
+    factories: dict[str, Any] = {part: _factory(part, value) for part, value in given.items()}
+    head = factories.pop("head")
     for option in options:
         if option not in family.options:
             raise TypeError(f"options of {name}: {', '.join(family.options) or 'none'}; got {option!r}.")
-    parts = Parts(regularizer, pool, conv, dtype=jnp.dtype(dtype), remat=remat)
+    parts = Parts(**factories, dtype=jnp.dtype(dtype), remat=remat)
     trunk = family.build(parts, **numbers, **options)
     for part, factory in factories.items():
         if factory is not None and part not in trunk.sites:
             raise ValueError(f"{name} has no {SITES[part]}.")
-    if regularizer and trunk.final_relu and not getattr(regularizer(keep_prob=1.0), "suits_final_relu", True):
+    shaker = factories["regularizer"]
+    if shaker and trunk.final_relu and not getattr(shaker(keep_prob=1.0), "suits_final_relu", True):
         warnings.warn(
             f"{name} has a ReLU after the addition, with which a ShakeDrop of negative alpha can diverge; "
             "ShakeDrop.with_final_relu is made for it, or take the network with final_relu=False.",
             stacklevel=2,
         )
     return Network(name, num_classes, trunk, head)
+
+
+def _factory(part: str, given: Any) -> Factory | None:
+    """Returns a factory as it is given (None: none), and of a pattern the function that copies it."""
+    if not isinstance(given, nn.Module):
+        if given is not None and not callable(given):
+            raise TypeError(f"create_model takes a factory of modules for {part}; got {type(given).__name__}.")
+        return given
+    missing = [name for name in DECIDED[part] if not hasattr(given, name)]
+    if missing:
+        raise TypeError(
+            f"create_model takes a factory, or a module with {', '.join(DECIDED[part])}, for {part}; "
+            f"got {type(given).__name__} without {missing[0]}."
+        )
+    pattern = given
+
+    def copied(*values: Any, **fields: Any) -> nn.Module:
+        return pattern.clone(**dict(zip(DECIDED[part], values, strict=False)), **fields)
+
+    return copied
 
 
 def _family(name: str) -> tuple[Family, dict[str, int]]:

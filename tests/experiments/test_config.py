@@ -67,9 +67,7 @@ def test_the_parts_of_a_named_config_can_be_built(name):
     selected, _, metrics = strategy.select(jax.random.key(0), strategy.init(8), batch, lambda b: b["label"][:, 0])
     assert selected["label"].shape == batch["label"].shape
     assert metrics["augmented"] == 1
-    model = built_model(
-        config.model, dataset.num_classes, config.dtype, regularizer=config.regularizer, remat=config.remat
-    )
+    model = built_model(config, dataset.num_classes)
     if len(getattr(model.trunk, "layers", ())) < 60:  # deeper ones take long to trace, and are in tests/models
         variables = jax.eval_shape(lambda k: model.init(k, selected["image"]), jax.random.key(0))
         built_optimizer(config, 8).init(variables["params"])
@@ -86,7 +84,7 @@ def test_the_parts_of_a_named_config_can_be_built(name):
 def test_a_regularizer_can_be_chosen_as_data(text, expected):
     config = Config(regularizer=text, remat=True)
     assert from_json(json.loads(json.dumps(as_json(config)))) == config
-    parts = built_model("wrn_10_1", 3, "float32", regularizer=text, remat=True).trunk.parts
+    parts = built_model(dataclasses.replace(config, model="wrn_10_1"), 3).trunk.parts
     assert parts.regularizer(keep_prob=0.25) == expected
     assert parts.remat
 
@@ -97,12 +95,28 @@ def test_a_regularizer_can_be_chosen_as_data(text, expected):
         ("ShakeDrip", "unknown regularizer 'ShakeDrip'; did you mean 'ShakeDrop'"),
         ("ShakeDrop(nois=1)", "unknown option of ShakeDrop 'nois'"),
         ("StochasticDepth(name='x')", "unknown option of StochasticDepth 'name'"),
-        ("StochasticDepth(keep_prob=0.5)", "keep probabilities fall linearly from block to block; got"),
+        ("StochasticDepth(keep_prob=0.5)", "keep_prob of a regularizer follows from its place in the network; got"),
     ],
 )
 def test_a_regularizer_that_is_none_is_refused_in_one_sentence(text, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)):
-        built_model("wrn_10_1", 3, "float32", regularizer=text)
+        built_model(Config(model="wrn_10_1", regularizer=text), 3)
+
+
+def test_pooling_convolution_and_classifier_can_be_chosen_as_data():
+    config = Config(
+        model="resnet20",
+        pool="MaxEntropyPool(link='sigmoid')",
+        conv="DisentangledConv(radius=1)",
+        head="RotatedDense",
+    )
+    assert from_json(json.loads(json.dumps(as_json(config)))) == config
+    variables = jax.eval_shape(lambda k: built_model(config, 3).init(k, jnp.ones((2, 8, 8, 3))), jax.random.key(0))
+    names = {part.key for path, _ in jax.tree_util.tree_leaves_with_path(variables["params"]) for part in path}
+    assert {"sigma", "guide"} <= names
+    assert set(variables["params"]["classifier"]) == {"kernel"}
+    with pytest.raises(ValueError, match="window of a pool follows from its place in the network; got 'GaussianPool"):
+        built_model(Config(model="resnet20", pool="GaussianPool(window=(3, 3))"), 3)
 
 
 def test_scores_and_thresholds_can_be_chosen_as_data():

@@ -1,6 +1,6 @@
 """The Gaussian kernel and filter against SciPy, their moments and their gradient."""
 
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -87,10 +87,12 @@ def test_channels_have_a_width_each():
         np.testing.assert_allclose(y[..., channel : channel + 1], alone, atol=1e-6)
 
 
-@pytest.mark.parametrize("sigma", [jnp.array(0.8), jnp.array([0.6, 1.1])], ids=["one", "each"])
-@pytest.mark.parametrize("shape", [(2, 5, 4, 2), (1, 2, 1, 2), (2, 3, 2)], ids=str)
-def test_gradients_are_those_of_finite_differences(shape: tuple[int, ...], sigma: jax.Array):
+@pytest.mark.parametrize(
+    ("shape", "sigma"), [((1, 4, 3, 2), 0.8), ((1, 2, 1, 2), [0.6, 1.1]), ((2, 3, 1), 1.5)], ids=str
+)
+def test_gradients_are_those_of_finite_differences(shape: tuple[int, ...], sigma: Any):
     # Also where the radius exceeds the image.
+    sigma = jnp.asarray(sigma)
     gradients_checked(lambda x, s: gaussian_filter(x, s, radius=2), (normal(2, shape), sigma), modes=["rev"], rtol=1e-2)
 
 
@@ -110,7 +112,7 @@ def test_jit_vmap_and_bfloat16():
         (lambda: gaussian_kernel(0.0, radius=1), ValueError, r"sigma in \(0, inf\); got 0"),
         (lambda: gaussian_kernel(jnp.array([1.0, -1.0]), radius=1), ValueError, "got -1"),
         (lambda: gaussian_kernel(1.0, radius=-1), ValueError, "radius of at least 0"),
-        (lambda: gaussian_kernel(1.0, radius=1.5), TypeError, "Python integer for radius"),
+        (lambda: gaussian_kernel(1.0, radius=cast(Any, 1.5)), TypeError, "Python integer for radius"),
         (lambda: gaussian_kernel(jnp.ones((2, 2)), radius=1), ValueError, r"a number or \[C\] for sigma"),
         (lambda: gaussian_filter(jnp.ones((2, 3, 3, 1)), -1.0, radius=1), ValueError, "sigma in"),
         (lambda: gaussian_filter(jnp.ones((2, 3, 3, 1)), jnp.ones(2), radius=1), ValueError, "one sigma or"),

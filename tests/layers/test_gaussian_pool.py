@@ -2,7 +2,7 @@
 
 import functools
 import math
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +46,7 @@ def many_etas(prior: str, noise_level: str, mu: float, sigma: float) -> np.ndarr
 def test_eta_has_the_distribution_of_its_prior(prior: str):
     etas = many_etas(prior, "channel", 0.3, 0.8)[:, 0, 0, :].ravel()
     noise = np.random.default_rng(0).normal(size=200_000)
-    assert stats.ks_2samp(etas, eta_of(noise, prior, 0.3, 0.8)).pvalue > 1e-4
+    assert cast(Any, stats.ks_2samp(etas, eta_of(noise, prior, 0.3, 0.8))).pvalue > 1e-4
     assert (etas.min() > 0) == (prior != "gaussian")
 
 
@@ -172,7 +172,7 @@ def test_bad_input_gets_a_sentence(arguments: Any, options: dict[str, Any], erro
 # The module.
 
 
-def training(layer: GaussianPool, x: jax.Array, key: jax.Array = KEY) -> tuple[dict[str, Any], jax.Array, Any]:
+def training(layer: Any, x: jax.Array, key: jax.Array = KEY) -> tuple[Any, jax.Array, Any]:
     """Returns the layer's first variables, and what a training pass gives and leaves behind."""
     variables = layer.init(KEY, x, deterministic=True)
     y, changed = layer.apply(variables, x, deterministic=False, rngs={"dropout": key}, mutable=["batch_stats"])
@@ -183,7 +183,7 @@ def test_fixed_and_learned_parameters_begin_as_the_function():
     x = normal(0)
     expected = gaussian_pool(None, x, 0.5, 2.0, prior="half", deterministic=True)
     for source in ("fixed", "learned"):
-        layer = GaussianPool(prior="half", parameters=source, mu=0.5, sigma=2.0)
+        layer: Any = GaussianPool(prior="half", parameters=cast(Any, source), mu=0.5, sigma=2.0)
         variables = layer.init(KEY, x, deterministic=True)
         assert set(variables.get("params", {})) == ({"mu", "sigma"} if source == "learned" else set())
         np.testing.assert_allclose(layer.apply(variables, x, deterministic=True), expected, atol=1e-6)
@@ -191,7 +191,7 @@ def test_fixed_and_learned_parameters_begin_as_the_function():
 
 def test_adaptive_parameters_are_those_of_the_published_network():
     x = normal(1, (5, 4, 4, 6))
-    layer = GaussianPool(prior="gaussian")
+    layer: Any = GaussianPool(prior="gaussian")
     variables = layer.init(KEY, x, deterministic=True)
     guide = jax.tree.map(lambda a: np.asarray(a, np.float64), variables["params"]["guide"])
     assert guide["hidden"]["kernel"].shape == (6, 3)
@@ -211,7 +211,7 @@ def test_adaptive_parameters_are_those_of_the_published_network():
 
 def test_inference_needs_no_key_and_leaves_each_example_alone():
     x = normal(2, (4, 4, 4, 3))
-    layer = GaussianPool()
+    layer: Any = GaussianPool()
     variables, _, changed = training(layer, x)
     variables = {**variables, **changed}
     together = layer.apply(variables, x, deterministic=True)
@@ -222,10 +222,10 @@ def test_inference_needs_no_key_and_leaves_each_example_alone():
 def test_every_parameter_gets_a_gradient():
     x = normal(3, (4, 4, 4, 6))
     for source in ("learned", "adaptive"):
-        layer = GaussianPool(parameters=source)
+        layer: Any = GaussianPool(parameters=cast(Any, source))
         variables = layer.init(KEY, x, deterministic=True)
 
-        def loss(params: Any, layer: GaussianPool = layer, variables: Any = variables) -> jax.Array:
+        def loss(params: Any, layer: Any = layer, variables: Any = variables) -> jax.Array:
             rngs = {"dropout": jax.random.key(1)}
             every = {**variables, "params": params}
             y, _ = layer.apply(every, x, deterministic=False, rngs=rngs, mutable=["batch_stats"])

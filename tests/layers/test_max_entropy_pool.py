@@ -1,6 +1,6 @@
 """Maximum-entropy pooling against its equation, its limits and its gradients."""
 
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -88,13 +88,13 @@ def test_the_module_takes_its_scale_from_where_it_is_told():
     x = normal(3, (4, 4, 4, 6))
     expected = max_entropy_pool(x, 2.0)
     for source, names in (("fixed", set()), ("learned", {"scale"})):
-        layer = MaxEntropyPool(parameters=source, scale=2.0)  # pyright: ignore[reportArgumentType]
+        layer: Any = MaxEntropyPool(parameters=cast(Any, source), scale=2.0)
         variables = layer.init(KEY, x, deterministic=True)
         assert set(variables.get("params", {})) == names
         np.testing.assert_allclose(layer.apply(variables, x, deterministic=True), expected, atol=1e-6)
     low, high = pooled(x, lambda p: p.mean(1), (2, 2)), pooled(x, lambda p: p.max(1), (2, 2))
     for link in ("softplus", "sigmoid"):
-        layer = MaxEntropyPool(link=link)  # pyright: ignore[reportArgumentType]
+        layer: Any = MaxEntropyPool(link=cast(Any, link))
         variables = layer.init(KEY, x, deterministic=True)
         y, _ = layer.apply(variables, x, deterministic=False, mutable=["batch_stats"])  # needs no key
         assert ((low - 1e-6 <= y) & (y <= high + 1e-6)).all()

@@ -92,9 +92,9 @@ def test_jit_vmap_and_bfloat16():
 def test_the_module_is_dense_in_inference_and_the_function_in_training():
     x = normal(13, (3, 5))
     for use_bias in (False, True):
-        layer = RotatedDense(4, use_bias=use_bias, bias_init=nn.initializers.ones, degrees=30.0, dimension=4)
+        layer: Any = RotatedDense(4, use_bias=use_bias, bias_init=nn.initializers.ones, degrees=30.0, dimension=4)
         variables = layer.init(KEY, x, deterministic=True)
-        dense = nn.Dense(4, use_bias=use_bias).apply(variables, x)
+        dense: Any = nn.Dense(4, use_bias=use_bias).apply(variables, x)
         np.testing.assert_allclose(layer.apply(variables, x, deterministic=True), dense, atol=1e-6)
         key = layer.apply(variables, rngs={"dropout": KEY}, method=lambda module: module.make_rng("dropout"))
         expected = rotated_logits(key, x, variables["params"]["kernel"], degrees=30.0, dimension=4) + float(use_bias)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxaug.layers import linear_decay
+from jaxaug.layers import DisentangledConv, GaussianPool, RotatedDense, linear_decay
 from jaxaug.models import create_model
 from jaxaug.models.pooling import MaxPool
 
@@ -235,3 +235,29 @@ def test_head_method_passes_the_mode_to_the_head(train: bool) -> None:
     logits = applied(model, {}, features, train=train, method="head")
     np.testing.assert_allclose(logits, np.asarray(features).mean((1, 2))[:, :3], rtol=1e-5, atol=1e-6)
     assert [note["deterministic"] for note in notes] == [not train]
+
+
+def test_a_pattern_is_copied_with_what_its_place_decides() -> None:
+    model, made = (
+        create_model(
+            "resnet20",
+            3,
+            pool=GaussianPool(prior="half", parameters="fixed"),
+            conv=DisentangledConv(1, 1, radius=1, sigma=0.8),
+            head=RotatedDense(1, degrees=30.0),
+        ),
+        create_model(
+            "resnet20",
+            3,
+            pool=functools.partial(GaussianPool, prior="half", parameters="fixed"),
+            conv=functools.partial(DisentangledConv, radius=1, sigma=0.8),
+            head=functools.partial(RotatedDense, degrees=30.0),
+        ),
+    )
+    variables = jax.jit(model.init)(KEY, IMAGES)
+    copied, expected = (
+        jax.jit(functools.partial(applied, each, train=True))(variables, IMAGES, rngs={"dropout": KEY})
+        for each in (model, made)
+    )
+    np.testing.assert_array_equal(copied, expected)
+    assert np.isfinite(expected).all()

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
+from laws.interface import annotations_unchecked
 
 from jaxaug.models import create_model
 from jaxaug.models.families import FAMILIES
@@ -159,9 +160,11 @@ def test_factory_without_a_place_is_refused(name: str, part: str, message: str) 
 
 
 @pytest.mark.parametrize("part", ["regularizer", "pool", "conv", "head"])
-def test_module_in_place_of_a_factory_is_refused(part: str) -> None:
-    with pytest.raises(TypeError, match=f"takes a factory of modules for {part}; got Dense"):
-        create_model("wrn_16_1", 10, **{part: nn.Dense(3)})  # pyright: ignore[reportArgumentType]
+def test_what_is_neither_factory_nor_pattern_is_refused(part: str) -> None:
+    with annotations_unchecked(), pytest.raises(TypeError, match=f"takes a factory of modules for {part}; got int"):
+        create_model("wrn_16_1", 10, **{part: 3})  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match=rf"or a module with .*, for {part}; got Dropout without"):
+        create_model("wrn_16_1", 10, **{part: nn.Dropout(0.5)})  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("dtype", [jnp.int32, jnp.uint8, jnp.complex64])
