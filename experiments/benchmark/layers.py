@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import tyro
 
+from experiments.benchmark.prior_layers import CHANNELS, CONVS, POOLS, SIDE, forward_backward
 from experiments.benchmark.steps import random_batch, step_call
 from experiments.benchmark.timing import header, keep_freed_memory, ratio_row, seconds_in_turns
 from experiments.run_directory import environment, environment_in_words
@@ -30,6 +31,8 @@ class Command:
     """Its batch."""
     deep: tuple[str, ...] = ("pyramidnet272_200",)
     """Networks whose training step is compiled, and not run."""
+    layer_batch_size: int = 32
+    """Batch of the layers that are measured alone."""
 
 
 CLASSES = 10
@@ -78,6 +81,16 @@ def main() -> None:
     print(header(f"time of a step of {command.model}, batch {command.batch_size}, to that without"))
     for name, (_, goal) in REGULARIZERS.items():
         print(ratio_row(name, seconds[name], seconds["none"], goal))
+    title = (
+        f"forward and backward at {command.layer_batch_size} x {SIDE} x {SIDE} x {CHANNELS}, to the layer it replaces"
+    )
+    for layers in (POOLS, CONVS):
+        calls = {name: forward_backward(layer, command.layer_batch_size) for name, (layer, _, _) in layers.items()}
+        seconds = seconds_in_turns(calls, command.repetitions)
+        print(f"\n{header(title)}")
+        for name, (_, usual, goal) in layers.items():
+            if usual in layers:
+                print(ratio_row(f"{name} / {usual}", seconds[name], seconds[usual], goal), flush=True)
     print(f"\n| training step with ShakeDrop, batch {command.batch_size} | seconds to compile | GiB | goal |")
     print("|---|---|---|---|")
     for name in command.deep:

@@ -1,0 +1,95 @@
+"""Layers of a prior model beside the plain layers they replace, forward and backward."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxaug import DisentangledConv, GaussianPool, MaxEntropyPool, gaussian_kernel, local_statistics
+from jaxaug.layers.prior_parameters import GlobalGuide
+from jaxaug.models.pooling import AveragePool, MaxPool
+
+SIDE, CHANNELS = 32, 64
+TWO = (2, 2)
+
+
+class PooledBesideGuide(nn.Module):
+    """A pooling without parameters, and the adaptive network of a `GaussianPool`, whose numbers nobody uses."""
+
+    pool: Callable[[Array], Array]
+
+    @nn.compact
+    def __call__(self, x: Array, *, deterministic: bool) -> tuple[Array, ...]:
+        """Returns the pooled batch and the numbers."""
+        return self.pool(x), *GlobalGuide(2)(x, deterministic=deterministic)
+
+
+class DepthwiseBlurConv(nn.Module):
+    """A disentangled convolution written plainly: two depthwise convolutions by the Gaussian, then a usual one."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Returns the convolution."""
+        kernel = gaussian_kernel(self.param("sigma", lambda _: jnp.float32(0.75)), radius=2)
+        for shape in ((5, 1, 1, 1), (1, 5, 1, 1)):
+            weights = jnp.broadcast_to(kernel.reshape(shape), (*shape[:3], x.shape[-1]))
+            x = jax.lax.conv_general_dilated(
+                x,
+                weights,
+                (1, 1),
+                "SAME",
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+                feature_group_count=x.shape[-1],
+            )
+        return nn.Conv(x.shape[-1], (3, 3))(x)
+
+
+# Name, module or function, the contender it is compared with, and the goal of the ratio.
+POOLS: dict[str, tuple[Any, str, str]] = {
+    "nn.max_pool beside the adaptive network": (PooledBesideGuide(lambda x: nn.max_pool(x, TWO, TWO)), "-", "-"),
+    "MaxPool of the networks beside it": (PooledBesideGuide(MaxPool(TWO, TWO)), "-", "-"),
+    "GaussianPool, adaptive": (GaussianPool(), "nn.max_pool beside the adaptive network", "at most 2.0"),
+    "GaussianPool, adaptive, to our MaxPool": (GaussianPool(), "MaxPool of the networks beside it", "-"),
+    "MaxEntropyPool, adaptive": (MaxEntropyPool(), "nn.max_pool beside the adaptive network", "-"),
+    "AveragePool": (AveragePool(TWO, TWO), "-", "-"),
+    "local_statistics": (lambda x: local_statistics(x), "AveragePool", "-"),
+}
+CONVS: dict[str, tuple[Any, str, str]] = {
+    "nn.Conv": (nn.Conv(CHANNELS, (3, 3)), "-", "-"),
+    "DisentangledConv, radius 2": (DisentangledConv(CHANNELS, (3, 3)), "nn.Conv", "at most 1.35"),
+    "DisentangledConv, a sigma per channel": (DisentangledConv(CHANNELS, (3, 3), per_channel=True), "nn.Conv", "-"),
+    "DisentangledConv, fixed sigma": (DisentangledConv(CHANNELS, (3, 3), learn_sigma=False), "nn.Conv", "-"),
+    "by depthwise convolutions": (DepthwiseBlurConv(), "nn.Conv", "-"),
+    "DisentangledConv, folded": (DisentangledConv(CHANNELS, (3, 3), fold=True), "nn.Conv", "-"),
+}
+
+
+def forward_backward(layer: Any, batch_size: int) -> Callable[[], Any]:
+    """Returns a call of the compiled layer and of its gradient with respect to input and parameters, in training."""
+    key = jax.random.key(0)
+    x = jax.random.normal(key, (batch_size, SIDE, SIDE, CHANNELS))
+    mode: dict[str, Any] = (
+        {} if isinstance(layer, nn.Conv | DisentangledConv | DepthwiseBlurConv) else {"deterministic": False}
+    )
+    variables: dict[str, Any] = {}
+    if isinstance(layer, nn.Module):
+        variables = dict(layer.init({"params": key, "dropout": key}, x, **mode))
+
+    def output(params: Any, x: Array) -> Any:
+        if not isinstance(layer, nn.Module):
+            return layer(x)
+        every = {**variables, "params": params}
+        return layer.apply(every, x, **mode, rngs={"dropout": key}, mutable=["batch_stats"])[0]
+
+    params = variables.get("params", {})
+    cotangent = jax.tree.map(lambda y: jax.random.normal(key, y.shape, y.dtype), jax.eval_shape(output, params, x))
+
+    @jax.jit
+    def both(params: Any, x: Array, cotangent: Any) -> Any:
+        y, backward = jax.vjp(output, params, x)
+        return y, backward(cotangent)
+
+    return lambda: both(params, x, cotangent)
