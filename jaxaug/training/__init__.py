@@ -2,6 +2,7 @@
 
 from jaxaug.training.checkpoint import Checkpoints
 from jaxaug.training.fit import Hooks, NonFiniteError, Progress, fit
+from jaxaug.training.long_tail import log_prior, shots
 from jaxaug.training.optimizer import make_optimizer, make_schedule
 from jaxaug.training.scoring import Scorer, every, network_scorer, proxy_scorer
 from jaxaug.training.state import TrainState, init_state
@@ -17,10 +18,12 @@ __all__ = [
     "every",
     "fit",
     "init_state",
+    "log_prior",
     "make_eval_step",
     "make_optimizer",
     "make_schedule",
     "make_train_step",
     "network_scorer",
     "proxy_scorer",
+    "shots",
 ]
