@@ -1,5 +1,6 @@
 """A new classifier on the features of a finished run: the state that such a second stage begins with."""
 
+import dataclasses
 import json
 import pathlib
 import warnings
@@ -119,4 +120,4 @@ def _with_variables(state: TrainState, trunk: dict[str, Any]) -> TrainState:
         # Copied: a step is given the state's buffers, and cannot be given one twice.
         copied = jax.tree.map(jnp.copy, trunk)
         average = {**copied, "params": {**copied["params"], HEAD: average["params"][HEAD]}}
-    return state.replace(params=params, batch_stats=trunk["batch_stats"], average=average)
+    return dataclasses.replace(state, params=params, batch_stats=trunk["batch_stats"], average=average)

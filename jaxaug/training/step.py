@@ -117,6 +117,7 @@ def make_train_step(
             raise ValueError(f"a strategy's metrics take names of their own; got {', '.join(sorted(taken))}.")
 
         images, noise = normalize(batch["image"]), {"dropout": model_key}
+        features = None
         if trained == "head":
             features = jax.lax.stop_gradient(apply(state.variables, images, train=False, method="features"))
 

@@ -1,5 +1,6 @@
 """Balanced order, class prior, logit adjustment and accuracy by shots."""
 
+import dataclasses
 import functools
 
 import flax.linen as nn
@@ -149,7 +150,9 @@ class StopAt(Hooks):
 
 
 def bits(state):
-    return [np.asarray(x).tobytes() for x in jax.tree.leaves(state.replace(key=jax.random.key_data(state.key)))]
+    return [
+        np.asarray(x).tobytes() for x in jax.tree.leaves(dataclasses.replace(state, key=jax.random.key_data(state.key)))
+    ]
 
 
 def test_a_class_balanced_run_trains_on_its_orders_and_resumes_to_the_same_bits():
@@ -291,7 +294,7 @@ def test_log_likelihoods_of_the_classes_are_where_adjusted_training_rests():
     likelihood = np.log(joint / joint.sum(axis=1, keepdims=True)).T.astype(np.float32)
     optimizer = optax.sgd(1.0)
     state = init_state(jax.random.key(0), Linear(), optimizer, never(), shape=(3,), num_examples=len(x))
-    state = state.replace(params={"Dense_0": {"kernel": jnp.asarray(likelihood)}})
+    state = dataclasses.replace(state, params={"Dense_0": {"kernel": jnp.asarray(likelihood)}})
     adjusted = make_train_step(Linear(), optimizer, never(), logit_adjustment=log_prior(joint.sum(axis=1)))
     np.testing.assert_allclose(adjusted(state, batch)[0].params["Dense_0"]["kernel"], likelihood, atol=1e-6)
     moved = make_train_step(Linear(), optimizer, never())(state, batch)[0].params["Dense_0"]["kernel"]
@@ -313,4 +316,6 @@ def test_log_likelihoods_of_the_classes_are_where_adjusted_training_rests():
 )
 def test_an_adjustment_that_does_not_fit_is_refused_in_one_sentence(adjustment, error, sentence):
     with pytest.raises(error, match=sentence):
-        make_train_step(Linear(), OPTIMIZER, COUNTING, logit_adjustment=adjustment)(start(), tail_batch())
+        make_train_step(Linear(), OPTIMIZER, COUNTING, logit_adjustment=adjustment)(
+            start(), jax.tree.map(jnp.asarray, tail_batch())
+        )

@@ -1,5 +1,6 @@
 """A new classifier on a frozen trunk."""
 
+import dataclasses
 import pathlib
 
 import flax.linen as nn
@@ -11,6 +12,7 @@ import scipy.special
 
 from jaxaug import create_model, never
 from jaxaug.training import Checkpoints, init_state, make_eval_step, make_optimizer, make_train_step, with_trunk
+from jaxaug.training.variables import Trained
 
 CLASSES = 3
 
@@ -49,7 +51,7 @@ def start(seed: int = 0, model: nn.Module = MODEL, average: bool = True, **optio
     # Statistics as training leaves them: not those of the start.
     stats = jax.tree.map(lambda x: 1.5 * x - 0.25, state.batch_stats)
     average_of = None if state.average is None else {"params": state.average["params"], "batch_stats": stats}
-    return state.replace(batch_stats=stats, average=jax.tree.map(jnp.copy, average_of))
+    return dataclasses.replace(state, batch_stats=stats, average=jax.tree.map(jnp.copy, average_of))
 
 
 def trunk(variables):
@@ -111,7 +113,8 @@ def test_what_cannot_be_trained_alone_is_refused_in_one_sentence():
         make_train_step(Bare(), OPTIMIZER, never(), trained="head")
     with pytest.raises(ValueError, match="parameters under 'classifier', as those of create_model have; got Dense_0"):
         init_state(jax.random.key(0), Bare(), OPTIMIZER, never(), shape=(3,), num_examples=5, trained="head")
-    for ours, others in (("head", "all"), ("all", "head")):
+    pairs: list[tuple[Trained, Trained]] = [("head", "all"), ("all", "head")]
+    for ours, others in pairs:
         step = make_train_step(MODEL, OPTIMIZER, never(), trained=ours)
         with pytest.raises(ValueError, match=rf'init_state\(trained="{ours}"\); the optimizer\'s state is one'):
             jax.eval_shape(step, start(trained=others, average=False), batch())
@@ -120,7 +123,7 @@ def test_what_cannot_be_trained_alone_is_refused_in_one_sentence():
 def saved(directory: pathlib.Path, *states):
     with Checkpoints(directory, config={"a": 1}) as checkpoints:
         for step, state in enumerate(states):
-            checkpoints.save(state.replace(step=jnp.int32(step)), {})
+            checkpoints.save(dataclasses.replace(state, step=jnp.int32(step)), {})
 
 
 def listing(directory: pathlib.Path):
@@ -131,7 +134,7 @@ def listing(directory: pathlib.Path):
 def test_a_state_takes_the_trunk_of_the_newest_checkpoint_and_only_reads(average, tmp_path):
     other = start(7, NOISY, average)
     if average:  # the average, not the weights
-        other = other.replace(average=jax.tree.map(lambda x: x * 0.5, other.average))
+        other = dataclasses.replace(other, average=jax.tree.map(lambda x: x * 0.5, other.average))
     saved(tmp_path, start(8, NOISY, average), other)
     before = listing(tmp_path)
     ours = start(trained="head")
