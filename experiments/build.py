@@ -10,18 +10,22 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 import jaxaug
 from experiments.calls import named_function, parsed_call
 from experiments.config import Config
+from experiments.second_stage import with_features
 from jaxaug import augment, compose, data, layers, mix, sampling
+from jaxaug.checks import check_number
 from jaxaug.models.registry import DECIDED
 from jaxaug.training import (
     Scorer,
     TrainState,
     every,
     init_state,
+    log_prior,
     make_eval_step,
     make_optimizer,
     make_schedule,
@@ -175,8 +179,19 @@ def normalization(dataset: data.Dataset) -> Normalize:
     return lambda images: (images - mean) / std
 
 
-def built(config: Config) -> Experiment:
-    """Returns the experiment, its state at step 0, once its step has been traced: what does not fit fails here."""
+def built_logit_adjustment(config: Config, dataset: data.Dataset) -> jax.Array | None:
+    """Returns what is added to the logits in the training loss, None where that is nothing."""
+    check_number("experiments.train", "--logit-adjustment", config.logit_adjustment, 0.0)
+    if config.logit_adjustment == 0:
+        return None
+    return config.logit_adjustment * log_prior(np.bincount(dataset.train.labels, minlength=dataset.num_classes))
+
+
+def built(config: Config, *, resumed: bool = False) -> Experiment:
+    """Returns the experiment, its state at step 0, once its step has been traced: what does not fit fails here.
+
+    The state of an experiment that is resumed has only the form of one: the run that its features are from may be gone.
+    """
     dataset = built_dataset(config)
     num_examples = len(dataset.train.labels)
     check_batch_size(config.batch_size, num_examples)
@@ -186,6 +201,7 @@ def built(config: Config) -> Experiment:
     normalize = normalization(dataset)
     scorer = built_scorer(config, dataset.num_classes, normalize, optimizer)
     average_decay = config.optimizer.average_decay
+    trained = "all" if config.features_from is None else "head"
     state = init_state(
         jax.random.key(config.seed),
         model,
@@ -195,6 +211,7 @@ def built(config: Config) -> Experiment:
         num_examples=num_examples,
         average=average_decay is not None,
         scorer=scorer,
+        trained=trained,
     )
     train_step = make_train_step(
         model,
@@ -204,6 +221,8 @@ def built(config: Config) -> Experiment:
         label_smoothing=config.label_smoothing,
         average_decay=average_decay,
         scorer=scorer,
+        logit_adjustment=built_logit_adjustment(config, dataset),
+        trained=trained,
     )
     batch = {
         "image": jax.ShapeDtypeStruct((config.batch_size, *dataset.shape), jnp.float32),
@@ -211,4 +230,5 @@ def built(config: Config) -> Experiment:
         "index": jax.ShapeDtypeStruct((config.batch_size,), jnp.int32),
     }
     jax.eval_shape(train_step, state, batch)
+    state = state if resumed else with_features(state, config)
     return Experiment(dataset, model, state, train_step, make_eval_step(model, normalize=normalize))

@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 from typing import Any, Literal
 
-from jaxaug.training.engine import Engine
+from jaxaug.training.engine import Engine, Sampling
 from jaxaug.training.optimizer import DecayedKind, OptimizerKind, ScheduleKind
 
 
@@ -24,6 +24,8 @@ class DataConfig:
     """Train on a long-tailed version: the largest class has this many times the smallest's examples."""
     validation: float = 0.0
     """Share of the training split that is held out for validation."""
+    sampling: Sampling = "shuffled"
+    """What an epoch is made of: shuffled, every example once; class_balanced, every class equally often."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +107,11 @@ class Config:
     """Examples in a step."""
     label_smoothing: float = 0.0
     """Label smoothing of the training loss."""
+    logit_adjustment: float = 0.0
+    """Times the log prior of the classes, added to the logits in the training loss; 0 is off, 1 the usual."""
+    features_from: pathlib.Path | None = None
+    """Directory of a run with the same trunk, which is kept as it is while a new classifier is trained on its
+    features; the images are normalised by this run's training images."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the network's arithmetic; parameters, statistics and logits stay float32."""
     engine: Engine = "auto"
@@ -123,6 +130,7 @@ def as_json(config: Config) -> dict[str, Any]:
     """Returns the config as data that JSON can hold."""
     data = dataclasses.asdict(config)
     data["data"]["data_dir"] = None if config.data.data_dir is None else str(config.data.data_dir)
+    data["features_from"] = None if config.features_from is None else str(config.features_from)
     data["augment"] = list(config.augment)
     data["optimizer"]["milestones"] = list(config.optimizer.milestones)
     return data
@@ -134,7 +142,7 @@ def from_json(data: dict[str, Any]) -> Config:
         nested = dict(data)
         inner = dict(nested.pop("data"))
         optimizer = dict(nested.pop("optimizer"))
-        data_dir = inner.pop("data_dir")
+        data_dir, features_from = inner.pop("data_dir"), nested.pop("features_from", None)
         score = ScoreConfig(**nested.pop("score"))
         milestones, augment = tuple(optimizer.pop("milestones")), tuple(nested.pop("augment"))
         return Config(
@@ -142,6 +150,7 @@ def from_json(data: dict[str, Any]) -> Config:
             optimizer=OptimizerConfig(milestones=milestones, **optimizer),
             augment=augment,
             score=score,
+            features_from=None if features_from is None else pathlib.Path(features_from),
             **nested,
         )
     except (KeyError, TypeError, AttributeError) as error:

@@ -40,6 +40,12 @@ class RunDirectory:
         """The result of a run that has ended."""
         return self.path / "summary.json"
 
+    def config(self) -> dict[str, Any]:
+        """Returns the config as the run was begun with, to the entry: a later version may have more of them."""
+        data = json.loads((self.path / "config.json").read_text())
+        del data["name"]
+        return data
+
     def records(self) -> list[Record]:
         """Returns the epochs written so far; a line that was cut off while it was written ends the list."""
         if not self.metrics.exists():

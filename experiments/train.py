@@ -18,6 +18,7 @@ from experiments.config import Config, as_json
 from experiments.configs import DEFAULT, config_names, config_summary, named_config
 from experiments.curves import draw_curves
 from experiments.run_directory import RunDirectory
+from experiments.second_stage import with_features
 from experiments.terminal import Terminal
 from jaxaug.training import Checkpoints, Hooks, NonFiniteError, TrainState, fit
 from jaxaug.training.engine import Sums
@@ -156,12 +157,14 @@ def run(name: str, command: Command) -> int:
     path = command.run_dir or run_directory.default_path(name)
     if command.resume is None:
         run_directory.check_unused(path)
-    experiment = built(config)  # before the directory is made: a config that cannot be built leaves nothing behind
+    # Before the directory is made: a config that cannot be built leaves nothing behind.
+    with warnings_as_notes():
+        experiment = built(config, resumed=command.resume is not None)
     directory = run_directory.new_run(path, name, config) if command.resume is None else RunDirectory(command.resume)
     terminal = Terminal(quiet=command.quiet)
 
     with (
-        Checkpoints(directory.checkpoints, keep=config.keep, config=as_json(config)) as checkpoints,
+        Checkpoints(directory.checkpoints, keep=config.keep, config=directory.config()) as checkpoints,
         Interrupts() as interrupts,
     ):
         state, sums = experiment.state, None
@@ -171,6 +174,7 @@ def run(name: str, command: Command) -> int:
                     state, sums = checkpoints.restore(state)
                 print(f"Resuming {directory.path} at step {int(state.step)}.")
             except FileNotFoundError:
+                state = with_features(experiment.state, config)
                 print(f"No checkpoint was written in {directory.path}: the run begins anew.")
             # What was measured after the checkpoint is measured again, to the same bits.
             directory.write_records([r for r in directory.records() if r["step"] <= int(state.step)])
@@ -183,6 +187,7 @@ def run(name: str, command: Command) -> int:
                 epochs=config.epochs,
                 batch_size=config.batch_size,
                 engine=config.engine,
+                sampling=config.data.sampling,
                 eval_every=config.eval_every,
                 sums=sums,
                 hooks=RunHooks(config, directory, checkpoints, terminal, interrupts),

@@ -2,8 +2,10 @@
 
 from jaxaug.training.checkpoint import Checkpoints
 from jaxaug.training.fit import Hooks, NonFiniteError, Progress, fit
+from jaxaug.training.long_tail import log_prior, shots
 from jaxaug.training.optimizer import make_optimizer, make_schedule
 from jaxaug.training.scoring import Scorer, every, network_scorer, proxy_scorer
+from jaxaug.training.second_stage import with_trunk
 from jaxaug.training.state import TrainState, init_state
 from jaxaug.training.step import make_eval_step, make_train_step
 
@@ -17,10 +19,13 @@ __all__ = [
     "every",
     "fit",
     "init_state",
+    "log_prior",
     "make_eval_step",
     "make_optimizer",
     "make_schedule",
     "make_train_step",
     "network_scorer",
     "proxy_scorer",
+    "shots",
+    "with_trunk",
 ]

@@ -37,9 +37,14 @@ def gathered_batch(data: DeviceSplit, index: jax.Array, num_classes: int) -> Bat
     return {"image": images, "label": jax.nn.one_hot(data.labels[index], num_classes), "index": index}
 
 
+def order_key(key: jax.Array, epoch: jax.Array) -> jax.Array:
+    """Returns the key of the order of an epoch."""
+    return jax.random.fold_in(jax.random.fold_in(key, _ORDER), epoch)
+
+
 def epoch_order(key: jax.Array, epoch: jax.Array, size: int) -> jax.Array:
     """Returns the order of the examples in an epoch, int32 `[size]`, a function of the run's key and the epoch."""
-    shuffle_key = jax.random.fold_in(jax.random.fold_in(key, _ORDER), epoch)
+    shuffle_key = order_key(key, epoch)
     # One sort by 32 random bits. jax.random.permutation sorts twice or more and takes over twice the time, which for a
     # small network is a quarter of the epoch; a tie is one pair in 4e9, and is broken somehow.
     return jnp.argsort(jax.random.bits(shuffle_key, (size,)), stable=False).astype(jnp.int32)

@@ -10,13 +10,16 @@ from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxaug.checks import check_choice, check_size
 from jaxaug.training.device_data import DeviceSplit, epoch_order, gathered_batch
+from jaxaug.training.long_tail import accuracies_by_shots, class_balanced_order
 from jaxaug.training.state import TrainState
 from jaxaug.training.step import EvalStep, TrainStep
 
 Engine = Literal["auto", "scan", "loop"]
+Sampling = Literal["shuffled", "class_balanced"]
 Sums = dict[str, jax.Array]
 Program = Callable[[TrainState, Sums, DeviceSplit, jax.Array], tuple[TrainState, Sums, jax.Array]]
 
@@ -50,6 +53,7 @@ class EpochRunner:
     """The compiled programs that take a state through an epoch of one split.
 
     An epoch has ceil(N / B) steps; the last one takes the N mod B examples that are left, as a program of its own.
+    It is N draws by either sampling: every example once, or every class equally often.
     """
 
     def __init__(
@@ -61,8 +65,10 @@ class EpochRunner:
         batch_size: int,
         num_classes: int,
         engine: Engine = "auto",
+        sampling: Sampling = "shuffled",
     ):
         check_choice("fit", "engine", engine, get_args(Engine))
+        check_choice("fit", "sampling", sampling, get_args(Sampling))
         check_batch_size(batch_size, data.size)
         self.data = data
         self.full_steps, self.rest = divmod(data.size, batch_size)
@@ -81,11 +87,15 @@ class EpochRunner:
         def last_step(state: TrainState, sums: Sums, data: DeviceSplit, order: jax.Array) -> tuple[TrainState, Sums]:
             return advanced(state, sums, data, order[self.full_steps * batch_size :])
 
-        def epoch_start(state: TrainState) -> tuple[jax.Array, jax.Array]:
+        def epoch_start(state: TrainState, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
             epoch = state.step // self.steps_per_epoch
-            return epoch_order(state.key, epoch, data.size), state.step % self.steps_per_epoch
+            if sampling == "shuffled":
+                order = epoch_order(state.key, epoch, data.size)
+            else:
+                order = class_balanced_order(state.key, epoch, labels, num_classes)
+            return order, state.step % self.steps_per_epoch
 
-        self.epoch_start = jax.jit(epoch_start)
+        self._epoch_start = jax.jit(epoch_start)
         self._one_step = one_step
         self._last = _program(last_step)
         self._chunks: dict[int, Program] = {}
@@ -99,6 +109,10 @@ class EpochRunner:
             order = jax.eval_shape(self.epoch_start, state)[0]
             cost = jax.jit(one_step).lower(state, self.zero_sums(), data, order).cost_analysis() or {}
             self.chunk_length = self._scanned_steps(float(cost.get("flops", 0.0)))
+
+    def epoch_start(self, state: TrainState) -> tuple[jax.Array, jax.Array]:
+        """Returns the order of the examples in the state's epoch, int32 `[N]`, and the steps of it that are done."""
+        return self._epoch_start(state, self.data.labels)
 
     def zero_sums(self) -> Sums:
         """Returns the sums of an epoch that has not begun."""
@@ -177,10 +191,22 @@ def _added(sums: Sums, metrics: dict[str, jax.Array], step: jax.Array, examples:
 
 
 class Evaluator:
-    """The compiled programs that average an evaluation step over every example of one split, exactly once each."""
+    """The compiled programs that average an evaluation step over every example of one split, exactly once each.
 
-    def __init__(self, eval_step: EvalStep, data: DeviceSplit, *, batch_size: int, num_classes: int):
-        self.data = data
+    Where `groups` has the `shots` of the classes, the accuracy of every class is taken too.
+    """
+
+    def __init__(
+        self,
+        eval_step: EvalStep,
+        data: DeviceSplit,
+        *,
+        batch_size: int,
+        num_classes: int,
+        groups: tuple[str, ...] = (),
+    ):
+        self.data, self._groups = data, groups
+        self._class_sizes = np.bincount(jax.device_get(data.labels), minlength=num_classes)
         self.batches = math.ceil(data.size / batch_size)
         # Batches of one size, so that one program serves all: the surplus of the last is masked out.
         size = math.ceil(data.size / self.batches)
@@ -191,19 +217,26 @@ class Evaluator:
             counted = position < data.size
             metrics = eval_step(state, batch)
             added = {name: sums[name] + jnp.sum(jnp.where(counted, value, 0.0)) for name, value in metrics.items()}
+            if groups:
+                hits = jnp.where(counted, metrics["accuracy"], 0.0)
+                # A product with the labels, not a scatter, whose order of additions a GPU leaves open.
+                added["hits"] = sums["hits"] + hits @ batch["label"]
             return {**added, "batch": sums["batch"] + 1}
 
         def zero_sums() -> Sums:
-            names = ("loss", "accuracy", "top5")
-            return {**{name: jnp.zeros((), jnp.float32) for name in names}, "batch": jnp.zeros((), jnp.int32)}
+            sums = {name: jnp.zeros((), jnp.float32) for name in ("loss", "accuracy", "top5")}
+            if groups:
+                sums["hits"] = jnp.zeros(num_classes, jnp.float32)
+            return {**sums, "batch": jnp.zeros((), jnp.int32)}
 
         self._one_batch = jax.jit(one_batch, donate_argnums=(0,))
         self._zero_sums = jax.jit(zero_sums)
 
-    def means(self, state: TrainState) -> dict[str, float]:
-        """Returns loss, accuracy and top5 over the split."""
+    def means(self, state: TrainState) -> dict[str, Any]:
+        """Returns loss, accuracy and top5 over the split, and the accuracies of the groups of classes."""
         sums = self._zero_sums()
         for _ in range(self.batches):
             sums = self._one_batch(sums, state, self.data)
         host = jax.device_get(sums)
-        return {name: float(host[name]) / self.data.size for name in ("loss", "accuracy", "top5")}
+        means = {name: float(host[name]) / self.data.size for name in ("loss", "accuracy", "top5")}
+        return means | (accuracies_by_shots(host["hits"], self._class_sizes, self._groups) if self._groups else {})

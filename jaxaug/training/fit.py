@@ -11,7 +11,8 @@ import numpy as np
 from jaxaug.checks import check_size
 from jaxaug.data import Dataset
 from jaxaug.training.device_data import device_split
-from jaxaug.training.engine import Engine, EpochRunner, Evaluator, Sums
+from jaxaug.training.engine import Engine, EpochRunner, Evaluator, Sampling, Sums
+from jaxaug.training.long_tail import SHOTS, shots
 from jaxaug.training.state import TrainState
 from jaxaug.training.step import EvalStep, TrainStep
 
@@ -65,6 +66,7 @@ def fit(
     epochs: int,
     batch_size: int,
     engine: Engine = "auto",
+    sampling: Sampling = "shuffled",
     eval_batch_size: int = 500,
     eval_every: int = 1,
     sums: Sums | None = None,
@@ -84,6 +86,8 @@ def fit(
       epochs: length of the whole run, counted from step 0.
       batch_size: at most the training examples; the last batch of an epoch may be smaller.
       engine: "scan" runs an epoch as `lax.scan`, "loop" calls the compiled step from Python, "auto" decides.
+      sampling: what an epoch of N draws is made of: "shuffled", every example once, or "class_balanced", every class
+        equally often (`jaxaug.training.long_tail.class_balanced_order`).
       eval_batch_size: examples in one inference batch.
       eval_every: epochs between evaluations; the last epoch is always evaluated.
       sums: of `Hooks.on_stop`, to go on inside an epoch.
@@ -92,7 +96,9 @@ def fit(
     Returns:
       The state, and the records of the epochs trained here: `epoch`, `step`, `train_*`, `validation_*` (where there
       is such a split) and `test_*` means of loss, accuracy and top5 (None where not evaluated), the strategy's
-      metrics, `examples_per_second` (of training) and `seconds` (evaluation included).
+      metrics, `examples_per_second` (of training) and `seconds` (evaluation included). Where the training counts of
+      the classes fall into more than one of the groups of `jaxaug.training.shots`, also the mean of the class
+      accuracies in each: `test_many_shot`, `test_medium_shot`, `test_few_shot`, and so for validation.
 
     Raises:
       ValueError: the batch is larger than the training split.
@@ -116,10 +122,24 @@ def fit(
     hooks = hooks or Hooks()
     num_classes = dataset.num_classes
     runner = EpochRunner(
-        train_step, state, device_split(dataset.train), batch_size=batch_size, num_classes=num_classes, engine=engine
+        train_step,
+        state,
+        device_split(dataset.train),
+        batch_size=batch_size,
+        num_classes=num_classes,
+        engine=engine,
+        sampling=sampling,
     )
+    groups = shots(np.bincount(dataset.train.labels, minlength=num_classes))
+    named = [f"{shot}_shot" for shot in SHOTS if shot in groups] if len(set(groups)) > 1 else []
     evaluators = {
-        name: Evaluator(eval_step, device_split(split), batch_size=eval_batch_size, num_classes=num_classes)
+        name: Evaluator(
+            eval_step,
+            device_split(split),
+            batch_size=eval_batch_size,
+            num_classes=num_classes,
+            groups=groups if named else (),
+        )
         for name, split in (("validation", dataset.validation), ("test", dataset.test))
         if split is not None
     }
@@ -145,7 +165,7 @@ def fit(
         means = _means(host)
         record |= {f"train_{name}": means.pop(name) for name in ("loss", "accuracy", "top5")}
         for split, result in results.items():
-            record |= {f"{split}_{name}": result and result[name] for name in ("loss", "accuracy", "top5")}
+            record |= {f"{split}_{name}": result and result[name] for name in ("loss", "accuracy", "top5", *named)}
         record |= means
         record["examples_per_second"] = (int(host["examples"]) - examples) / trained
         record["seconds"] = time.perf_counter() - began

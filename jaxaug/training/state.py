@@ -1,6 +1,6 @@
 """Everything that a run is, as one pytree."""
 
-from typing import Any
+from typing import Any, get_args
 
 import flax.linen as nn
 import jax
@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxaug.checks import check_key
+from jaxaug.checks import check_choice, check_key
 from jaxaug.sampling import Strategy
 from jaxaug.training.scoring import Scorer
-from jaxaug.training.variables import initial_variables
+from jaxaug.training.variables import Trained, initial_variables, trained_params
 
 # fold_in's number for the scorer; steps count from 0, the orders of epochs are at the end, and neither comes here.
 _SCORER = 2**31 - 2
@@ -51,6 +51,7 @@ def init_state(
     num_examples: int,
     average: bool = False,
     scorer: Scorer | None = None,
+    trained: Trained = "all",
 ) -> TrainState:
     """The state of a run that has taken no step.
 
@@ -63,13 +64,14 @@ def init_state(
       num_examples: size of the training split, for strategies that remember every example.
       average: keep an exponential moving average of parameters and batch statistics.
       scorer: of `jaxaug.training.scoring`, as `make_train_step` is given; None scores exactly.
+      trained: what the optimiser keeps a state of, as `make_train_step` is given it.
 
     Returns:
       A `TrainState` at step 0.
 
     Raises:
       TypeError: `key` is no typed key.
-      ValueError: the model cannot take examples of this shape.
+      ValueError: the model cannot take examples of this shape, or has no classifier to be trained alone.
 
     Example:
       >>> import jax, optax
@@ -80,6 +82,7 @@ def init_state(
       0
     """
     check_key("init_state", key)
+    check_choice("init_state", "trained", trained, get_args(Trained))
     params_key, run_key = jax.random.split(key)
     score_state = () if scorer is None else scorer.init(jax.random.fold_in(run_key, _SCORER), shape, num_examples)
     variables = initial_variables(params_key, model, shape)
@@ -88,7 +91,7 @@ def init_state(
         step=jnp.zeros((), jnp.int32),
         params=params,
         batch_stats=batch_stats,
-        opt_state=_strongly_typed(optimizer.init(params)),
+        opt_state=_strongly_typed(optimizer.init(trained_params(params, trained))),
         strategy_state=_strongly_typed(strategy.init(num_examples)),
         score_state=_strongly_typed(score_state),
         average=jax.tree.map(jnp.copy, variables) if average else None,

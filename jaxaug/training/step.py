@@ -1,18 +1,19 @@
 """One training step and one evaluation step, as pure functions."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 
-from jaxaug.checks import check_number
+from jaxaug.checks import check_choice, check_floating, check_number, described
 from jaxaug.sampling import Strategy
 from jaxaug.training.objective import cross_entropy, smoothed, soft_accuracy, soft_top_accuracy
 from jaxaug.training.scoring import Scorer, network_scorer, unchanged
 from jaxaug.training.state import TrainState
+from jaxaug.training.variables import Trained, trained_params, with_trained_params
 
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
@@ -33,6 +34,8 @@ def make_train_step(
     label_smoothing: float | int = 0.0,
     average_decay: float | int | None = None,
     scorer: Scorer | None = None,
+    logit_adjustment: Any = None,
+    trained: Trained = "all",
 ) -> TrainStep:
     """The function `(state, batch) -> (state, metrics)` of one step: select, differentiate, update, observe.
 
@@ -40,6 +43,10 @@ def make_train_step(
     multiplies the losses. The key of step t is fold_in(state.key, t), split between the strategy and the network's
     noise. Scores for the strategy are by default taken under the current weights in inference mode, without a gradient
     and without touching the batch statistics.
+
+    With `trained="head"` a new classifier is learned on the features of a trunk that stays as it is (see
+    `jaxaug.training.with_trunk`): the trunk runs in inference mode, and gradient, clipping, momentum and weight decay
+    know of the parameters under "classifier" only.
 
     Args:
       model: Linen module, `apply(variables, images, train=)`.
@@ -49,6 +56,9 @@ def make_train_step(
       label_smoothing: ε in [0, 1) of the training loss.
       average_decay: decay in [0, 1) of the moving average of the weights; None keeps none.
       scorer: of `jaxaug.training.scoring`, the one that `init_state` was given; None scores exactly.
+      logit_adjustment: floating point `[K]`, added to the logits in the training loss and nowhere else: not in the
+        accuracy, the scores, or what the strategy observes. τ `log_prior` for long-tailed data.
+      trained: "all", or "head" for a network of `create_model` and a state of `init_state(trained="head")`.
 
     Returns:
       The step. Its metrics are scalars: means over the batch of `loss`, `accuracy` and `top5` (label mass, see
@@ -56,8 +66,9 @@ def make_train_step(
       metric of the strategy NaN.
 
     Raises:
+      TypeError: `logit_adjustment` is not floating point, or the network has no features and head to part.
       ValueError: an option is out of its range; the step: the state has a moving average and `average_decay` is None,
-        or the reverse.
+        or the reverse; the state is of another `trained`; `logit_adjustment` has not a number for each class.
 
     Example:
       >>> import jax, jax.numpy as jnp, optax
@@ -70,10 +81,22 @@ def make_train_step(
       >>> state, metrics = step(state, batch)
       >>> int(state.step), bool(metrics["finite"])
       (1, True)
+
+    References:
+      Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, equation 10.
+      Kang et al., "Decoupling representation and classifier for long-tailed recognition", ICLR 2020, section 4, cRT.
     """
     check_number("make_train_step", "label_smoothing", label_smoothing, 0.0, 1.0, open_high=True)
     if average_decay is not None:
         check_number("make_train_step", "average_decay", average_decay, 0.0, 1.0, open_high=True)
+
+    check_choice("make_train_step", "trained", trained, get_args(Trained))
+    if trained == "head" and not (hasattr(model, "features") and hasattr(model, "head")):
+        raise TypeError(
+            'make_train_step takes trained="head" for a network with the methods features and head, as those of '
+            f"create_model; got {type(model).__name__}."
+        )
+    adjustment = None if logit_adjustment is None else _checked_adjustment(logit_adjustment)
 
     apply: Callable[..., Any] = model.apply
     scorer = network_scorer(model, normalize=normalize) if scorer is None else scorer
@@ -93,21 +116,29 @@ def make_train_step(
         if taken := _OWN_METRICS & metrics.keys():
             raise ValueError(f"a strategy's metrics take names of their own; got {', '.join(sorted(taken))}.")
 
-        def objective(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any]]:
-            logits, updated = apply(
-                {"params": params, "batch_stats": state.batch_stats},
-                normalize(batch["image"]),
-                train=True,
-                mutable=["batch_stats"],
-                rngs={"dropout": model_key},
-            )
-            losses = cross_entropy(logits, smoothed(batch["label"], label_smoothing))
-            weighted = losses * batch["weight"] if "weight" in batch else losses
-            return jnp.mean(weighted), (logits, updated.get("batch_stats", state.batch_stats))
+        images, noise = normalize(batch["image"]), {"dropout": model_key}
+        features = None
+        if trained == "head":
+            features = jax.lax.stop_gradient(apply(state.variables, images, train=False, method="features"))
 
-        (loss, (logits, batch_stats)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        def train_logits(params: Any) -> tuple[jax.Array, Any]:
+            variables = {"params": params, "batch_stats": state.batch_stats}
+            if trained == "head":
+                return apply(variables, features, train=True, method="head", rngs=noise), state.batch_stats
+            logits, updated = apply(variables, images, train=True, mutable=["batch_stats"], rngs=noise)
+            return logits, updated.get("batch_stats", state.batch_stats)
+
+        def objective(part: Any) -> tuple[jax.Array, tuple[jax.Array, Any]]:
+            logits, batch_stats = train_logits(with_trained_params(state.params, part, trained))
+            losses = cross_entropy(_adjusted(logits, adjustment), smoothed(batch["label"], label_smoothing))
+            weighted = losses * batch["weight"] if "weight" in batch else losses
+            return jnp.mean(weighted), (logits, batch_stats)
+
+        part = trained_params(state.params, trained)
+        _check_opt_state(optimizer, part, state.opt_state, trained)
+        (loss, (logits, batch_stats)), grads = jax.value_and_grad(objective, has_aux=True)(part)
+        updates, opt_state = optimizer.update(grads, state.opt_state, part)
+        params = with_trained_params(state.params, optax.apply_updates(part, updates), trained)
         metrics = {
             **metrics,
             "loss": loss,
@@ -127,7 +158,7 @@ def make_train_step(
                 opt_state=opt_state,
                 strategy_state=strategy.observe(strategy_state, batch, losses),
                 score_state=scorer.observe(state.score_state, batch, losses),
-                average=_averaged(state, {"params": params, "batch_stats": batch_stats}, average_decay),
+                average=_averaged(state, {"params": params, "batch_stats": batch_stats}, average_decay, trained),
                 key=state.key,
             ),
             metrics,
@@ -141,13 +172,51 @@ def _any_nan(metrics: Metrics) -> jax.Array:
     return jnp.stack([jnp.isnan(value).any() for value in metrics.values()] or [jnp.array(False)]).any()
 
 
-def _averaged(state: TrainState, variables: dict[str, Any], decay: float | int | None) -> Any:
+def _averaged(state: TrainState, variables: dict[str, Any], decay: float | int | None, trained: Trained) -> Any:
     """Returns a_t = d a_{t-1} + (1 - d) v_t with d = min(decay, t / (t + 10)), so that the start is soon forgotten."""
     if decay is None:
         return state.average
     t = (state.step + 1).astype(jnp.float32)
     d = jnp.minimum(jnp.float32(decay), t / (t + 10.0))
-    return jax.tree.map(lambda a, v: d * a + (1.0 - d) * v, state.average, variables)
+
+    def mean(average: Any, new: Any) -> Any:
+        return jax.tree.map(lambda a, v: d * a + (1.0 - d) * v, average, new)
+
+    if trained == "all":
+        return mean(state.average, variables)
+    # What is frozen is left alone: rounding would move even the mean of two equal numbers.
+    averaged, head = state.average["params"], trained_params(variables["params"], trained)
+    head = mean(trained_params(averaged, trained), head)
+    return {**state.average, "params": with_trained_params(averaged, head, trained)}
+
+
+def _checked_adjustment(logit_adjustment: Any) -> jax.Array:
+    adjustment = jnp.asarray(logit_adjustment)
+    check_floating("make_train_step", adjustment, rank=1, what="logit_adjustment", axes="[K]")
+    if not jnp.isfinite(adjustment).all():
+        raise ValueError(f"make_train_step takes finite numbers for logit_adjustment; got {adjustment.tolist()}.")
+    return adjustment
+
+
+def _adjusted(logits: jax.Array, adjustment: jax.Array | None) -> jax.Array:
+    """Returns the logits with the adjustment added to every row."""
+    if adjustment is None:
+        return logits
+    if adjustment.shape != logits.shape[-1:]:
+        raise ValueError(
+            f"make_train_step takes a logit_adjustment of one number for each class; got {described(adjustment)} for "
+            f"logits {described(logits)}."
+        )
+    return logits + adjustment.astype(logits.dtype)[None]
+
+
+def _check_opt_state(optimizer: optax.GradientTransformation, part: Any, opt_state: Any, trained: Trained) -> None:
+    """Raises unless the optimiser's state is of the parameters that are trained."""
+    if jax.tree.structure(jax.eval_shape(optimizer.init, part)) != jax.tree.structure(opt_state):
+        raise ValueError(
+            f'make_train_step takes trained="{trained}" with the same optimizer for a state of '
+            f'init_state(trained="{trained}"); the optimizer\'s state is one of other parameters.'
+        )
 
 
 def make_eval_step(model: nn.Module, *, normalize: Callable[[jax.Array], jax.Array] = unchanged) -> EvalStep:

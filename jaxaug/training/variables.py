@@ -1,10 +1,13 @@
-"""What a network is applied with, before training."""
+"""What a network is applied with: before training, and which part of it is trained."""
 
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
+Trained = Literal["all", "head"]
+HEAD = "classifier"  # the name of the head's parameters in the networks of `jaxaug.models`
 
 
 def initial_variables(key: jax.Array, model: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
@@ -13,3 +16,20 @@ def initial_variables(key: jax.Array, model: nn.Module, shape: tuple[int, ...]) 
     init = jax.jit(lambda k: model.init(k, jnp.zeros((1, *shape), jnp.float32), train=False))
     variables = init(key)
     return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
+
+
+def trained_params(params: Any, trained: Trained) -> Any:
+    """Returns the parameters that the optimiser sees: all of them, or those of the classifier."""
+    if trained == "all":
+        return params
+    if HEAD not in params:
+        raise ValueError(
+            f'trained="head" takes a network with parameters under {HEAD!r}, as those of create_model have; '
+            f"got {', '.join(params)}."
+        )
+    return params[HEAD]
+
+
+def with_trained_params(params: Any, part: Any, trained: Trained) -> Any:
+    """Returns the parameters with the part of `trained_params` replaced."""
+    return part if trained == "all" else {**params, HEAD: part}

@@ -1,0 +1,131 @@
+"""What training on long-tailed data adds: a balanced order of the examples, the prior of the classes, the shots."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxaug.checks import described
+from jaxaug.training.device_data import order_key
+
+# Liu et al.: "many" is above 100 training examples, "few" is below 20.
+_MANY, _FEW = 100, 20
+SHOTS = ("many", "medium", "few")
+
+
+def class_balanced_order(key: jax.Array, epoch: jax.Array, labels: jax.Array, num_classes: int) -> jax.Array:
+    """The examples of an epoch in which every class appears equally often.
+
+    Of the N draws, each of the P classes that have examples gets floor(N / P) or one more; the classes with one more
+    are drawn anew each epoch. A class deals its n_k members out in a random order, over and over, so that two of them
+    are drawn equally often up to one. At the end all draws are shuffled.
+
+    Args:
+      key: the run's key, not consumed.
+      epoch: int32 scalar; may be traced.
+      labels: `[N]`, integers in [0, K).
+      num_classes: K; fixes a shape.
+
+    Returns:
+      int32 `[N]`, indices of examples, a function of key and epoch alone.
+
+    Example:
+      >>> labels = jnp.array([0, 0, 0, 0, 0, 0, 1, 1])
+      >>> order = class_balanced_order(jax.random.key(0), jnp.int32(0), labels, 2)
+      >>> jnp.bincount(labels[order], length=2), jnp.bincount(order, length=8)[6:]
+      (Array([4, 4], dtype=int32), Array([2, 2], dtype=int32))
+
+    References:
+      Kang et al., "Decoupling representation and classifier for long-tailed recognition", ICLR 2020, section 3,
+      class-balanced sampling; there with replacement, here without as far as it goes.
+    """
+    size = labels.shape[0]
+    member_key, class_key, shuffle_key = jax.random.split(order_key(key, epoch), 3)
+    counts = jnp.bincount(labels, length=num_classes)
+    absent = counts == 0
+    # Sorted by class, inside a class at random; `first` is where a class begins.
+    members = jnp.lexsort((jax.random.bits(member_key, (size,)), labels))
+    first = jnp.cumsum(counts) - counts
+    # The classes that have examples take turns, in a random order: the last turn may end before all had it.
+    classes = jnp.lexsort((jax.random.bits(class_key, (num_classes,)), absent))
+    turn, place = jnp.divmod(jnp.arange(size, dtype=jnp.int32), num_classes - jnp.sum(absent))
+    drawn = classes[place]
+    order = members[first[drawn] + turn % counts[drawn]]
+    return order[jnp.argsort(jax.random.bits(shuffle_key, (size,)), stable=False)].astype(jnp.int32)
+
+
+def log_prior(counts: Any) -> jax.Array:
+    """The logarithm of the share of every class, log(n_k / N).
+
+    With τ times it added to the logits in the training loss, the best logits at τ = 1 are log p(x | k) up to a number
+    that all classes share; their arg max, in inference, has the least mean of the classes' error rates.
+
+    Args:
+      counts: `[K]` training examples of every class, as `np.bincount(labels, minlength=K)` has them.
+
+    Returns:
+      float32 `[K]`, for `make_train_step(logit_adjustment=)`.
+
+    Raises:
+      ValueError: a class has no example, or `counts` is no `[K]` of numbers.
+
+    Example:
+      >>> log_prior([90, 9, 1])
+      Array([-0.10536052, -2.4079456 , -4.6051702 ], dtype=float32)
+
+    References:
+      Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, equation 10.
+    """
+    known = np.asarray(counts)
+    if known.ndim != 1 or known.size == 0 or known.dtype.kind not in "iuf":
+        raise ValueError(f"log_prior takes counts [K], one for each class; got {described(known)}.")
+    good = np.isfinite(known) & (known > 0)
+    if not good.all():
+        bad = int(np.argmin(good))
+        raise ValueError(f"log_prior takes at least one example of every class; got {known[bad]} of class {bad}.")
+    return jnp.asarray(np.log(known / known.sum(dtype=np.float64)), jnp.float32)
+
+
+def shots(counts: Sequence[int] | np.ndarray) -> tuple[str, ...]:
+    """The group of every class: "many" above 100 training examples, "few" below 20, "medium" from 20 to 100.
+
+    Args:
+      counts: `[K]` training examples of every class.
+
+    Returns:
+      K names.
+
+    Example:
+      >>> shots([142, 100, 20, 19])
+      ('many', 'medium', 'medium', 'few')
+
+    References:
+      Liu et al., "Large-scale long-tailed recognition in an open world", CVPR 2019.
+    """
+    return tuple("many" if n > _MANY else "few" if n < _FEW else "medium" for n in counts)
+
+
+def accuracies_by_shots(
+    hits: Sequence[float | int] | np.ndarray, examples: Sequence[int] | np.ndarray, groups: tuple[str, ...]
+) -> dict[str, float | None]:
+    """The mean of the class accuracies in every group that has classes.
+
+    Args:
+      hits: `[K]` examples of every class that were recognised.
+      examples: `[K]` examples of every class in the split; a class without any has no accuracy and does not count.
+      groups: of `shots`.
+
+    Returns:
+      "many_shot", "medium_shot", "few_shot", as far as the group has classes; None where none of them has an example.
+
+    Example:
+      >>> accuracies_by_shots([8, 1, 2], [10, 2, 2], ("many", "few", "few"))
+      {'many_shot': 0.8, 'few_shot': 0.75}
+    """
+    means: dict[str, float | None] = {}
+    for shot in (name for name in SHOTS if name in groups):
+        rates = [h / n for h, n, group in zip(hits, examples, groups, strict=True) if group == shot and n]
+        means[f"{shot}_shot"] = float(np.mean(rates)) if rates else None
+    return means
