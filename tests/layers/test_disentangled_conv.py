@@ -164,7 +164,7 @@ def test_sigma_does_not_decay():
     optimizer = make_optimizer(learning_rate=1.0, momentum=0.0, weight_decay=0.1)
     params: Any = variables["params"]
     updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
-    leaves = traverse_util.flatten_dict(cast(Any, updates)).items()
+    leaves: Any = traverse_util.flatten_dict(cast(Any, updates)).items()
     decayed = {path[-1] for path, update in leaves if float(abs(update).max()) > 0}
     assert decayed == {"kernel"}
 

@@ -1,0 +1,138 @@
+"""Layers of a prior model on real images: `python -m experiments.priors --data-dir DIR`.
+
+Poolings, convolutions, and classifiers on a long tail. A finished row is one line in results/priors.jsonl, and page and
+picture beside it are made from those lines alone; what is there already is not run again.
+"""
+
+import dataclasses
+import functools
+import itertools
+import pathlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
+
+import tyro
+
+from experiments.averaged_down import averaged_down
+from experiments.benchmark.timing import keep_freed_memory
+from experiments.priors import convolution, long_tail, pooling
+from experiments.priors.page import draw, page
+from experiments.priors.runs import Budget
+from experiments.result_lines import lines_of, machine, write_lines
+from experiments.run_directory import environment, replace_text
+from jaxaug import data
+from jaxaug.data import Dataset
+
+Part = Literal["pooling", "convolution", "long tail"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """How much to run."""
+
+    data_dir: pathlib.Path
+    """Where the TFDS dataset cifar10 lies."""
+    tiny_imagenet: pathlib.Path | None = None
+    """A folder with train and val of some classes of Tiny ImageNet; None leaves it out."""
+    parts: tuple[Part, ...] = ("pooling", "convolution", "long tail")
+    """Which tables."""
+    examples: int = 5000
+    """Training examples of poolings and convolutions."""
+    side: int = 16
+    """CIFAR images are averaged down to this side: 32, 16 or 8; those of Tiny ImageNet to twice as many pixels."""
+    epochs: int = 20
+    """Epochs of every network."""
+    imbalance: float = 100.0
+    """Examples of the largest class to those of the smallest, on the long tail."""
+    tail_epochs: int = 40
+    """Epochs of the first stage there."""
+    second_epochs: int = 10
+    """Epochs of the second stage."""
+    seeds: int = 3
+    """Seeds of every row."""
+    turns: int = 15
+    """Turns in which the time of a step is measured."""
+    results: pathlib.Path = pathlib.Path("results/priors.jsonl")
+    """One line per finished row; page and picture are written beside it, as .md and .png."""
+
+
+def datasets(command: Command) -> dict[str, Dataset]:
+    """Returns the datasets by the name that a page gives them."""
+    found = {"CIFAR-10": averaged_down(data.load("cifar10", data_dir=command.data_dir), command.side)}
+    if command.tiny_imagenet is not None:
+        tiny = data.load(f"folder:{command.tiny_imagenet}", image_size=64)
+        found["Tiny ImageNet, 30 classes"] = averaged_down(tiny, 2 * command.side)
+    return found
+
+
+class Row(NamedTuple):
+    """One row of one table, not run yet."""
+
+    part: Part
+    title: str
+    arm: str
+    run: Callable[[], dict[str, Any]]
+    ratios: Callable[[], dict[str, float]] | None  # times of a step of all rows of the title
+
+
+def rows(command: Command) -> Iterator[Row]:
+    """Yields every row, table by table."""
+    seeds, budget = range(command.seeds), Budget(command.epochs)
+    for name, full in datasets(command).items():
+        sizes = f"{name}, {command.examples:,} images of side {full.shape[0]}, {command.epochs} epochs"
+        subsets = [data.subset(full, command.examples, seed=seed) for seed in seeds]
+        for network, arm in itertools.product(pooling.NETWORKS, pooling.arms()):
+            run = functools.partial(pooling.row, network, arm, subsets, budget)
+            ratios = functools.partial(pooling.ratios, network, full, command.turns)
+            yield Row("pooling", f"Pooling in {network}: {sizes}", arm, run, ratios)
+        for arm in convolution.arms():
+            run = functools.partial(convolution.row, arm, subsets, budget)
+            ratios = functools.partial(convolution.ratios, full, command.turns)
+            yield Row("convolution", f"Convolution in {convolution.NETWORK}: {sizes}", arm, run, ratios)
+        if name == "CIFAR-10":
+            tails = [data.long_tailed(full, command.imbalance, seed=seed) for seed in seeds]
+            sizes = f"imbalance {command.imbalance:g}, {len(tails[0].train.labels):,} images of side {full.shape[0]}"
+            title = f"Long tail: {name}, {sizes}, {command.tail_epochs} epochs, then {command.second_epochs}"
+            budgets = Budget(command.tail_epochs), Budget(command.second_epochs, sampling="class_balanced")
+            for arm in long_tail.ARMS:
+                yield Row("long tail", title, arm, functools.partial(long_tail.row, arm, tails, *budgets), None)
+
+
+def main() -> int:
+    """Runs what is not yet in the results."""
+    command = tyro.cli(Command, description=__doc__)
+    keep_freed_memory()
+    said = ("examples", "side", "epochs", "imbalance", "tail_epochs", "second_epochs", "seeds")
+    about = {
+        "command": "python -m experiments.priors --data-dir DIR "
+        + "--tiny-imagenet DIR " * (command.tiny_imagenet is not None)
+        + " ".join(f"--{name.replace('_', '-')} {getattr(command, name)}" for name in said),
+        "seeds": command.seeds,
+        **machine(environment()),
+    }
+    picture = command.results.with_suffix(".png")
+    times: dict[str, dict[str, float]] = {}
+    for part, title, arm, run, ratios in rows(command):
+        if part not in command.parts:
+            continue
+        lines = lines_of(command.results)
+        here = {line["arm"]: line for line in lines if line["title"] == title}
+        if arm in here:
+            continue
+        print(f"{title}: {arm}", flush=True)
+        line = {"part": part, "title": title, "arm": arm, **about}
+        if ratios is not None:
+            if title not in times:
+                times[title] = next((found["ratios"] for found in here.values()), None) or ratios()
+            line |= {"ratio": times[title][arm], "ratios": times[title]}
+        lines.append({**line, **run()})
+        write_lines(command.results, lines)
+        if part == "convolution":
+            draw([line for line in lines if line["part"] == part], picture)
+        replace_text(command.results.with_suffix(".md"), page(lines, picture.name))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

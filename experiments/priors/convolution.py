@@ -1,0 +1,73 @@
+"""Plain, blurred and disentangled convolution in one small ResNet: errors, widths and receptive fields."""
+
+import functools
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+
+from experiments.build import normalization
+from experiments.priors.runs import Budget, time_ratios, trained
+from jaxaug import DisentangledConv, create_model, effective_receptive_field
+from jaxaug.data import Dataset
+from jaxaug.explain import features_and_head, receptive_field_spread
+from jaxaug.models.parts import Factory
+from jaxaug.training import TrainState
+
+NETWORK = "resnet20"
+LAYER = "trunk/stage2_block1"
+IMAGES = 256
+
+
+def arms() -> dict[str, Factory | None]:
+    """Returns every convolution that is compared."""
+    return {
+        "plain": None,
+        "fixed blur": functools.partial(DisentangledConv, learn_sigma=False),
+        "disentangled": DisentangledConv,
+        "disentangled, a sigma per channel": functools.partial(DisentangledConv, per_channel=True),
+    }
+
+
+def models(num_classes: int) -> dict[str, nn.Module]:
+    """Returns the network with every convolution, by name."""
+    return {name: create_model(NETWORK, num_classes, conv=conv) for name, conv in arms().items()}
+
+
+def learned_sigmas(params: Any) -> dict[str, float]:
+    """Returns the width of every layer in the order of the network, the mean where channels have their own."""
+    leaves: Any = traverse_util.flatten_dict(params["trunk"])
+    found = {"/".join(path[:-1]): float(jnp.abs(leaf).mean()) for path, leaf in leaves.items() if path[-1] == "sigma"}
+    return dict(sorted(found.items(), key=lambda item: (item[0] != "stem/conv", item[0])))
+
+
+def field(model: nn.Module, state: TrainState, dataset: Dataset) -> np.ndarray:
+    """Returns the effective receptive field of the features of the second stage, on test images."""
+    images = normalization(dataset)(jnp.asarray(dataset.test.images[:IMAGES], jnp.float32) / 255.0)
+
+    def features(x: jax.Array) -> jax.Array:
+        return features_and_head(model, state.inference_variables, x, LAYER)[0]
+
+    return np.asarray(jax.jit(functools.partial(effective_receptive_field, features))(images))
+
+
+def row(arm: str, datasets: list[Dataset], budget: Budget) -> dict[str, Any]:
+    """Returns accuracies, widths and receptive fields of one convolution, seed by seed."""
+    model = models(datasets[0].num_classes)[arm]
+    runs = [trained(model, dataset, seed, budget) for seed, dataset in enumerate(datasets)]
+    fields = [field(model, state, dataset) for (state, _), dataset in zip(runs, datasets, strict=True)]
+    mean = np.mean([f / f.max() for f in fields], axis=0)
+    return {
+        "accuracies": [record["test_accuracy"] for _, record in runs],
+        "sigmas": [learned_sigmas(state.params) for state, _ in runs],
+        "spreads": [np.asarray(receptive_field_spread(jnp.asarray(f))).mean().item() for f in fields],
+        "field": np.round(mean, 4).tolist(),
+    }
+
+
+def ratios(dataset: Dataset, turns: int) -> dict[str, float]:
+    """Returns the time of a step with each convolution to that of the plain one."""
+    return time_ratios(models(dataset.num_classes), dataset, turns)
