@@ -212,7 +212,11 @@ def _adjusted(logits: jax.Array, adjustment: jax.Array | None) -> jax.Array:
 
 def _check_opt_state(optimizer: optax.GradientTransformation, part: Any, opt_state: Any, trained: Trained) -> None:
     """Raises unless the optimiser's state is of the parameters that are trained."""
-    if jax.tree.structure(jax.eval_shape(optimizer.init, part)) != jax.tree.structure(opt_state):
+    expected, given = (
+        [path for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+        for tree in (jax.eval_shape(optimizer.init, part), opt_state)
+    )
+    if expected != given:
         raise ValueError(
             f'make_train_step takes trained="{trained}" with the same optimizer for a state of '
             f'init_state(trained="{trained}"); the optimizer\'s state is one of other parameters.'

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,11 @@ def test_rows_are_run_once_and_the_page_is_made_of_them(
     path = tmp_path / "page.jsonl"
     chosen = {"ordinary": always, "max_loss, M = 4": max_loss}
     monkeypatch.setattr(importance_sampled, "arms", lambda augment: {k: make(augment) for k, make in chosen.items()})
-    monkeypatch.setattr(importance_sampled, "BATCH_SIZE", 4)
+
+    def row(command: Any, full: Any, setting: str, arm: str, epochs: int) -> dict[str, Any]:
+        return {"epochs": epochs, "accuracies": [0.5, 0.25 * epochs + 0.125 * (arm != "ordinary")], "train_loss": 1.0}
+
+    monkeypatch.setattr(importance_sampled, "row", row)
     data_set = data.load("synthetic:16x16x3,2,20")
     monkeypatch.setattr(importance_sampled.data, "load", lambda name, data_dir: data_set)
     monkeypatch.setattr(importance_sampled, "time_ratios", lambda *_: {"ordinary": 1.0, "max_loss, M = 4": 2.0})
@@ -53,6 +58,16 @@ def test_rows_are_run_once_and_the_page_is_made_of_them(
     capsys.readouterr()
     assert importance_sampled.main() == 0
     assert capsys.readouterr().out == ""
+
+
+def test_a_row_has_an_accuracy_of_every_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importance_sampled, "BATCH_SIZE", 4)
+    options: dict[str, Any] = {"data_dir": None, "model": "mlp", "examples": 8, "side": 8, "seeds": 2}
+    command = importance_sampled.Command(**options)
+    row = importance_sampled.row(command, data.load("synthetic:8x8x3,2,20"), "B", "by the loss, M = 2", 1)
+    assert row["epochs"] == 1
+    assert len(row["accuracies"]) == 2
+    assert np.isfinite(row["train_loss"])
 
 
 def test_ratios_are_to_ordinary_training(monkeypatch: pytest.MonkeyPatch) -> None:

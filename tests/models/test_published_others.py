@@ -6,7 +6,7 @@ import pytest
 from published import OTHERS, Published, loss_and_gradient, marked, parameter_count
 
 
-@pytest.mark.parametrize("row", OTHERS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", marked(OTHERS))
 def test_network_has_the_published_number_of_parameters(row: Published) -> None:
     assert parameter_count(row) == row.parameters
     assert abs(row.parameters / 1e6 / row.said - 1) < 0.05  # as many digits as are printed
