@@ -106,7 +106,8 @@ def draw(lines: Lines, path: pathlib.Path) -> None:
     axes.set_ylabel("learned sigma, pixels")
     axes.tick_params(axis="x", rotation=60, labelsize="x-small")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    if axes.containers:
+        axes.legend(fontsize="small")
     panels = np.atleast_1d(lower.subplots(1, len(lines)))
     for panel, line in zip(panels, lines, strict=True):
         panel.imshow(np.sqrt(np.array(line["field"])), cmap="viridis", vmin=0, vmax=1)
