@@ -89,11 +89,11 @@ decay 5e-4 on kernels, batch 128.
 
 
 def draw(lines: Lines, path: pathlib.Path) -> None:
-    """Draws the learned width of every layer, and the effective receptive fields, of the first dataset's networks."""
+    """Draws widths and receptive fields of the convolutions that the lines are of, the first dataset's alone."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    lines = [line for line in lines if line["part"] == "convolution" and line["title"] == lines[0]["title"]]
+    lines = [line for line in lines if line["title"] == lines[0]["title"]]
     figure: Any = Figure(figsize=(11, 6), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1))
     axes = upper.subplots()

@@ -17,6 +17,7 @@ from jaxaug.data import Dataset
 from jaxaug.training import TrainState, fit, init_state, make_eval_step, make_optimizer, make_schedule, make_train_step
 from jaxaug.training.device_data import device_split, gathered_batch
 from jaxaug.training.fit import Record
+from jaxaug.training.variables import HEAD
 
 BATCH_SIZE = 128
 
@@ -60,7 +61,7 @@ def trained(
     key = jax.random.key(seed)
     state = init_state(key, model, optimizer, strategy, shape=dataset.shape, num_examples=size, trained=part)
     if features_of is not None:
-        params = {**features_of.params, "classifier": state.params["classifier"]}
+        params = {**features_of.params, HEAD: state.params[HEAD]}
         state = dataclasses.replace(state, params=params, batch_stats=features_of.batch_stats)
         state = jax.tree.map(lambda leaf: leaf.copy(), state)  # a step is given the buffers, and keeps them
     normalize = normalization(dataset)

@@ -29,10 +29,7 @@ def last_checkpoint(path):
 
 def fingerprints(path, root):
     """What the last checkpoint says of the trunk's leaves."""
-    about = json.loads(
-        (max((path / "checkpoints").iterdir(), key=lambda p: int(p.name)) / "about/metadata").read_text()
-    )
-    found = about["fingerprints"]
+    found = json.loads((last_checkpoint(path) / "about/metadata").read_text())["fingerprints"]
     return {p.removeprefix(root): n for p, n in found.items() if p.startswith(root) and "classifier" not in p}
 
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from stopping import Stopper
 
 from jaxaug import create_model, gaussian_noise, importance_sampled, load, never, on_images, self_paced
 from jaxaug.data import Dataset, Split
@@ -192,20 +193,6 @@ def test_hooks_see_every_epoch_and_its_progress(mlp_run):
         assert {name: shown[name] for name in ("loss", "accuracy", "top5")} == {
             name: record[f"train_{name}"] for name in ("loss", "accuracy", "top5")
         }
-
-
-class Stopper(Hooks):
-    """Stops after a number of programs, and keeps what a checkpoint would."""
-
-    def __init__(self, programs):
-        self.left, self.kept = programs, None
-
-    def should_stop(self):
-        self.left -= 1
-        return self.left < 0
-
-    def on_stop(self, state, sums):
-        self.kept = jax.tree.map(jnp.copy, (state, sums))
 
 
 NOISE = on_images(gaussian_noise, stddev=0.1)

@@ -11,11 +11,12 @@ import optax
 import pytest
 import scipy.special
 from laws.interface import annotations_unchecked
+from stopping import Stopper
 
 from jaxaug import never
 from jaxaug.data import Dataset, Split
 from jaxaug.sampling import Strategy
-from jaxaug.training import Hooks, fit, init_state, log_prior, make_eval_step, make_train_step, shots
+from jaxaug.training import fit, init_state, log_prior, make_eval_step, make_train_step, shots
 from jaxaug.training.device_data import device_split, epoch_order
 from jaxaug.training.engine import EpochRunner, Evaluator
 from jaxaug.training.long_tail import accuracies_by_shots, class_balanced_order
@@ -137,18 +138,6 @@ def start(strategy: Strategy = COUNTING, num_examples: int = 136):
     return init_state(jax.random.key(0), Linear(), OPTIMIZER, strategy, shape=(4,), num_examples=num_examples)
 
 
-class StopAt(Hooks):
-    def __init__(self, programs):
-        self.left, self.kept = programs, None
-
-    def should_stop(self):
-        self.left -= 1
-        return self.left < 0
-
-    def on_stop(self, state, sums):
-        self.kept = jax.tree.map(jnp.copy, (state, sums))
-
-
 def bits(state):
     return [
         np.asarray(x).tobytes() for x in jax.tree.leaves(dataclasses.replace(state, key=jax.random.key_data(state.key)))
@@ -163,7 +152,7 @@ def test_a_class_balanced_run_trains_on_its_orders_and_resumes_to_the_same_bits(
     seen = np.bincount(np.concatenate(orders), minlength=136)
     np.testing.assert_array_equal(whole.strategy_state[0], seen)
     assert {seen[TAIL.train.labels == k].sum() for k in range(3)} <= {90, 91, 92}
-    hooks = StopAt(6)  # in the second epoch
+    hooks = Stopper(6)  # in the second epoch
     _, first = fit(start(), STEP, EVAL, TAIL, hooks=hooks, **options)
     assert hooks.kept is not None
     state, sums = hooks.kept
