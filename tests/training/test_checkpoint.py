@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from resumption import bits
 
 from jaxaug.sampling import Strategy
 from jaxaug.training import Checkpoints, init_state, make_optimizer, make_train_step
@@ -60,14 +61,6 @@ def states():
         state, _ = step(state, {"image": images, "label": jax.nn.one_hot(index % CLASSES, CLASSES), "index": index})
         every.append(state)
     return every
-
-
-def bits(state):
-    leaves = [
-        np.asarray(jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
-        for x in jax.tree.leaves(state)
-    ]
-    return [(x.dtype, x.shape, x.tobytes()) for x in leaves]
 
 
 def numbers(sums):

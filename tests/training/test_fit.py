@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from stopping import Stopper
+from resumption import Stopper, bits
 
 from jaxaug import create_model, gaussian_noise, importance_sampled, load, never, on_images, self_paced
 from jaxaug.data import Dataset, Split
@@ -107,14 +107,6 @@ class Run:
 @pytest.fixture(scope="module")
 def mlp_run():
     return Run(create_model("mlp", CLASSES, hidden=(8,)), PICTURES, never())
-
-
-def bits(state):
-    leaves = [
-        np.asarray(jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
-        for x in jax.tree.leaves(state)
-    ]
-    return [(x.dtype, x.shape, x.tobytes()) for x in leaves]
 
 
 def numbers(records):

@@ -11,7 +11,7 @@ import optax
 import pytest
 import scipy.special
 from laws.interface import annotations_unchecked
-from stopping import Stopper
+from resumption import Stopper, bits
 
 from jaxaug import never
 from jaxaug.data import Dataset, Split
@@ -136,12 +136,6 @@ STEP, EVAL = make_train_step(Linear(), OPTIMIZER, COUNTING), make_eval_step(Line
 
 def start(strategy: Strategy = COUNTING, num_examples: int = 136):
     return init_state(jax.random.key(0), Linear(), OPTIMIZER, strategy, shape=(4,), num_examples=num_examples)
-
-
-def bits(state):
-    return [
-        np.asarray(x).tobytes() for x in jax.tree.leaves(dataclasses.replace(state, key=jax.random.key_data(state.key)))
-    ]
 
 
 def test_a_class_balanced_run_trains_on_its_orders_and_resumes_to_the_same_bits():

@@ -1,7 +1,8 @@
-"""A run that is stopped inside an epoch, as a signal stops one."""
+"""What tests of runs that stop and go on share."""
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxaug.training import Hooks
 
@@ -18,3 +19,12 @@ class Stopper(Hooks):
 
     def on_stop(self, state, sums):
         self.kept = jax.tree.map(jnp.copy, (state, sums))
+
+
+def bits(state):
+    """Returns dtype, shape and bytes of every leaf of a state."""
+    leaves = [
+        np.asarray(jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
+        for x in jax.tree.leaves(state)
+    ]
+    return [(x.dtype, x.shape, x.tobytes()) for x in leaves]
