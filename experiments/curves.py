@@ -2,7 +2,7 @@
 
 import pathlib
 
-from jaxaug.training.fit import Record
+from jaxaug.training.loop import Record
 
 
 def draw_curves(records: list[Record], path: pathlib.Path) -> None:

@@ -19,7 +19,7 @@ from experiments.averaged_down import averaged_down
 from experiments.benchmark.steps import step_call
 from experiments.benchmark.timing import keep_freed_memory, seconds_in_turns
 from experiments.build import normalization
-from experiments.populations import records_one_by_one
+from experiments.populations import trained_seeds
 from experiments.result_lines import (
     error_percent,
     lines_of,
@@ -100,7 +100,7 @@ def time_ratios(command: Command, full: Dataset, setting: str) -> dict[str, floa
 def row(command: Command, full: Dataset, setting: str, arm: str, epochs: int) -> dict[str, Any]:
     """Returns the accuracies of one arm over the seeds, and the mean training loss of the last epoch."""
     seeds = range(command.seeds)
-    runs = records_one_by_one(
+    _, runs = trained_seeds(
         [data.subset(full, command.examples, seed=seed) for seed in seeds],
         create_model(command.model, full.num_classes),
         arms(settings(command.side)[setting])[arm],

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from experiments.config import Config, as_json, from_json
-from jaxaug.training.fit import Record
+from jaxaug.training.loop import Record
 
 
 @dataclasses.dataclass(frozen=True)

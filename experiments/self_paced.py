@@ -6,22 +6,25 @@ alone; what is there already is not run again. The table of CIFAR-10 is added wi
 """
 
 import dataclasses
+import math
 import pathlib
 import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import scipy.stats
 import tyro
 
 from experiments.averaged_down import averaged_down
 from experiments.build import normalization
-from experiments.populations import population_accuracies, records_one_by_one
+from experiments.populations import trained_seeds
 from experiments.result_lines import error_percent, lines_of, machine, mean_text, paired_texts, write_lines
 from experiments.run_directory import environment, environment_in_words, replace_text
 from jaxaug import chain, create_model, crop, data, flip_left_right, gaussian_noise, on_images, rotate
 from jaxaug.compose import Augmentation
 from jaxaug.sampling import Strategy, always, never, quantile, self_paced
+from jaxaug.training.loop import Record
 
 THRESHOLDS = (0.1, 0.5, 1.0)
 PIXELS = chain(on_images(crop, padding=1), on_images(rotate, degrees=15.0))
@@ -74,18 +77,30 @@ def small_row(command: Command, name: str, count: int | None, arm: str) -> dict[
     full = data.load(name)
     seeds = range(command.seeds)
     datasets = [full if count is None else data.subset(full, count, seed=seed) for seed in seeds]
-    accuracies, shares = population_accuracies(
+    size = len(datasets[0].train.labels)
+    batch_size = min(64, size)
+    _, runs = trained_seeds(
         datasets,
         create_model("mlp", full.num_classes),
         arms()[arm](PIXELS if name == "digits" else NOISE),
         seeds=seeds,
-        steps=command.steps,
-        batch_size=min(64, len(datasets[0].train.labels)),
+        epochs=max(1, round(command.steps / math.ceil(size / batch_size))),
+        batch_size=batch_size,
         learning_rate=0.05,
         normalize=normalization(full),
     )
-    shown = shares.mean(axis=0)
-    return {"accuracies": accuracies.tolist(), "share_first": float(shown[0]), "share_last": float(shown[-1])}
+    return accuracies_and_shares(runs)
+
+
+def accuracies_and_shares(runs: list[list[Record]]) -> dict[str, Any]:
+    """Returns what a row holds: the accuracies after training, and the shares augmented at its ends."""
+    shares = np.array([[record["augmented"] for record in run] for run in runs]).mean(axis=0)
+    tenth = math.ceil(len(shares) / 10)
+    return {
+        "accuracies": [run[-1]["test_accuracy"] for run in runs],
+        "share_first": float(shares[:tenth].mean()),
+        "share_last": float(shares[-tenth:].mean()),
+    }
 
 
 def cifar_row(command: Command, count: int, arm: str) -> dict[str, Any]:
@@ -94,7 +109,7 @@ def cifar_row(command: Command, count: int, arm: str) -> dict[str, Any]:
     batch_size = 128
     epochs = round(command.cifar_steps * batch_size / count)
     seeds = range(command.cifar_seeds)
-    runs = records_one_by_one(
+    _, runs = trained_seeds(
         [data.subset(full, count, seed=seed) for seed in seeds],
         create_model("wrn_10_1", full.num_classes),
         arms()[arm](chain(on_images(crop, padding=command.cifar_side // 8), on_images(flip_left_right))),
@@ -104,12 +119,7 @@ def cifar_row(command: Command, count: int, arm: str) -> dict[str, Any]:
         learning_rate=0.1,
         normalize=normalization(full),
     )
-    return {
-        "accuracies": [records[-1]["test_accuracy"] for records in runs],
-        "share_first": runs[-1][0]["augmented"],
-        "share_last": runs[-1][-1]["augmented"],
-        "epochs": epochs,
-    }
+    return accuracies_and_shares(runs) | {"epochs": epochs}
 
 
 def rows(command: Command) -> list[tuple[str, int | None, str]]:

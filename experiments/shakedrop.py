@@ -19,7 +19,7 @@ import tyro
 
 from experiments.averaged_down import averaged_down
 from experiments.build import normalization
-from experiments.populations import records_one_by_one
+from experiments.populations import trained_seeds
 from experiments.result_lines import lines_of, machine, mean_text, sample_deviation, write_lines
 from experiments.run_directory import environment, environment_in_words, replace_text
 from jaxaug import ShakeDrop, StochasticDepth, chain, create_model, crop, data, flip_left_right, on_images
@@ -79,7 +79,7 @@ def row(command: Command, full: Dataset, ending: str, factory: Factory | None) -
         # That a set does not suit an ending is what is measured.
         warnings.simplefilter("ignore", UserWarning)
         model = create_model(command.model, full.num_classes, regularizer=factory, final_relu=ENDINGS[ending])
-    runs = records_one_by_one(
+    _, runs = trained_seeds(
         [data.subset(full, command.examples, seed=seed) for seed in seeds],
         model,
         always(chain(on_images(crop, padding=command.side // 8), on_images(flip_left_right))),

@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from jaxaug.training.fit import Progress, Record
+from jaxaug.training.loop import Progress, Record
 
 
 class Terminal:

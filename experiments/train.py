@@ -22,8 +22,8 @@ from experiments.second_stage import with_features
 from experiments.terminal import Terminal
 from jaxaug.training import Checkpoints, Hooks, NonFiniteError, TrainState, fit
 from jaxaug.training.engine import Sums
-from jaxaug.training.fit import Progress, Record
 from jaxaug.training.integrity import differences
+from jaxaug.training.loop import Progress, Record
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,11 @@
 """Augmentations from augmentations.
 
 An Augmentation is any `(key, x) -> x` with x a pytree whose leaves share axis 0: the batch dict, or bare images.
+
+Those made here are pytrees too: their leaves are their floating point numbers and arrays, such as `degrees=15.0`, and
+all else is their structure. So they pass through `jax.jit`, and `jax.vmap` runs over magnitudes:
+
+    by_angle = jax.vmap(lambda augment: augment(key, batch))(on_images(rotate, degrees=jnp.array([5.0, 10.0, 20.0])))
 """
 
 import contextlib
@@ -17,6 +22,37 @@ from jaxaug.checks import check_key, check_prob
 __all__ = ["Augmentation", "chain", "on_images", "on_pairs", "one_of", "sometimes"]
 
 Augmentation = Callable[[jax.Array, Any], Any]
+
+# Stands where a number was taken out; a copy of it is still itself.
+_NUMBER = ...
+
+
+@jax.tree_util.register_pytree_node_class
+class _Composition:
+    """The augmentation function(key, x, **parts), a pytree of the numbers in its parts."""
+
+    def __init__(self, function: Callable[..., Any], **parts: Any):
+        leaves, treedef = jax.tree.flatten(parts)
+        is_number = [isinstance(leaf, float | np.floating | np.ndarray | jax.Array) for leaf in leaves]
+        self._numbers = tuple(leaf for leaf, yes in zip(leaves, is_number, strict=True) if yes)
+        others = tuple(_NUMBER if yes else leaf for leaf, yes in zip(leaves, is_number, strict=True))
+        self._form = (function, treedef, others)
+
+    def __call__(self, key: jax.Array, x: Any) -> Any:
+        function, treedef, others = self._form
+        numbers = iter(self._numbers)
+        parts = treedef.unflatten([next(numbers) if leaf is _NUMBER else leaf for leaf in others])
+        return function(key, x, **parts)
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], Any]:
+        return self._numbers, self._form
+
+    @classmethod
+    def tree_unflatten(cls, form: Any, numbers: Sequence[Any]) -> "_Composition":
+        # Past the constructor: jax also puts placeholders that are no numbers where the numbers were.
+        composition = object.__new__(cls)
+        composition._form, composition._numbers = form, tuple(numbers)
+        return composition
 
 
 def chain(*fns: Augmentation) -> Augmentation:
@@ -38,14 +74,14 @@ def chain(*fns: Augmentation) -> Augmentation:
       Array([10., 10.], dtype=float32)
     """
     check_callables("chain", fns)
+    return _Composition(_chained, fns=fns)
 
-    def chained(key: jax.Array, x: Any) -> Any:
-        check_key("chain", key)
-        for fn, fn_key in zip(fns, jax.random.split(key, len(fns)), strict=True):
-            x = fn(fn_key, x)
-        return x
 
-    return chained
+def _chained(key: jax.Array, x: Any, fns: Sequence[Augmentation]) -> Any:
+    check_key("chain", key)
+    for fn, fn_key in zip(fns, jax.random.split(key, len(fns)), strict=True):
+        x = fn(fn_key, x)
+    return x
 
 
 def sometimes(fn: Augmentation, prob: jax.typing.ArrayLike) -> Augmentation:
@@ -73,14 +109,14 @@ def sometimes(fn: Augmentation, prob: jax.typing.ArrayLike) -> Augmentation:
     """
     check_callables("sometimes", (fn,))
     check_prob("sometimes", prob)
+    return _Composition(_applied_sometimes, fn=fn, prob=prob)
 
-    def applied(key: jax.Array, x: Any) -> Any:
-        check_key("sometimes", key)
-        coin_key, fn_key = jax.random.split(key)
-        coin = jax.random.bernoulli(coin_key, jnp.asarray(prob, jnp.float32), (batch_size("sometimes", x),))
-        return selected("sometimes", coin, fn(fn_key, x), x)
 
-    return applied
+def _applied_sometimes(key: jax.Array, x: Any, fn: Augmentation, prob: jax.typing.ArrayLike) -> Any:
+    check_key("sometimes", key)
+    coin_key, fn_key = jax.random.split(key)
+    coin = jax.random.bernoulli(coin_key, jnp.asarray(prob, jnp.float32), (batch_size("sometimes", x),))
+    return selected("sometimes", coin, fn(fn_key, x), x)
 
 
 def one_of(
@@ -111,25 +147,25 @@ def one_of(
     if not fns:
         raise ValueError("one_of takes at least one augmentation; got none.")
     weights = (1.0,) * len(fns) if weights is None else weights
-    probabilities = jnp.asarray(weights, jnp.float32)
-    if probabilities.shape != (len(fns),):
-        raise ValueError(f"one_of takes one weight per member, {len(fns)} in all; got shape {probabilities.shape}.")
+    relative = jnp.asarray(weights, jnp.float32)
+    if relative.shape != (len(fns),):
+        raise ValueError(f"one_of takes one weight per member, {len(fns)} in all; got shape {relative.shape}.")
     # NumPy, since under jit jax traces even what is done to plain numbers.
     with contextlib.suppress(jax.errors.TracerArrayConversionError):
         numbers = np.asarray(weights, np.float32)
         if not ((numbers >= 0).all() and 0 < numbers.sum() < np.inf):
             raise ValueError(f"one_of takes non-negative weights that are not all 0; got {weights}.")
+    return _Composition(_picked, fns=fns, weights=relative)
 
-    def picked(key: jax.Array, x: Any) -> Any:
-        check_key("one_of", key)
-        choice_key, *fn_keys = jax.random.split(key, len(fns) + 1)
-        choice = jax.random.categorical(choice_key, jnp.log(probabilities), shape=(batch_size("one_of", x),))
-        result = fns[0](fn_keys[0], x)
-        for j in range(1, len(fns)):
-            result = selected("one_of", choice == j, fns[j](fn_keys[j], x), result)
-        return result
 
-    return picked
+def _picked(key: jax.Array, x: Any, fns: Sequence[Augmentation], weights: jax.Array) -> Any:
+    check_key("one_of", key)
+    choice_key, *fn_keys = jax.random.split(key, len(fns) + 1)
+    choice = jax.random.categorical(choice_key, jnp.log(weights), shape=(batch_size("one_of", x),))
+    result = fns[0](fn_keys[0], x)
+    for j in range(1, len(fns)):
+        result = selected("one_of", choice == j, fns[j](fn_keys[j], x), result)
+    return result
 
 
 def on_images(fn: Callable[..., jax.Array], **options: Any) -> Augmentation:
@@ -153,12 +189,12 @@ def on_images(fn: Callable[..., jax.Array], **options: Any) -> Augmentation:
       Array([2., 1., 0.], dtype=float32)
     """
     check_callables("on_images", (fn,))
+    return _Composition(_with_images, fn=fn, options=options)
 
-    def augmented(key: jax.Array, batch: dict[str, Any]) -> dict[str, Any]:
-        check_batch("on_images", batch, ("image",))
-        return {**batch, "image": fn(key, batch["image"], **options)}
 
-    return augmented
+def _with_images(key: jax.Array, batch: Any, fn: Callable[..., jax.Array], options: dict[str, Any]) -> dict[str, Any]:
+    check_batch("on_images", batch, ("image",))
+    return {**batch, "image": fn(key, batch["image"], **options)}
 
 
 def on_pairs(mix_fn: Callable[..., tuple[jax.Array, jax.Array]], **options: Any) -> Augmentation:
@@ -182,10 +218,10 @@ def on_pairs(mix_fn: Callable[..., tuple[jax.Array, jax.Array]], **options: Any)
       Array([1., 1.], dtype=float32)
     """
     check_callables("on_pairs", (mix_fn,))
+    return _Composition(_with_pairs, fn=mix_fn, options=options)
 
-    def augmented(key: jax.Array, batch: dict[str, Any]) -> dict[str, Any]:
-        check_batch("on_pairs", batch, ("image", "label"))
-        images, labels = mix_fn(key, batch["image"], batch["label"], **options)
-        return {**batch, "image": images, "label": labels}
 
-    return augmented
+def _with_pairs(key: jax.Array, batch: Any, fn: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
+    check_batch("on_pairs", batch, ("image", "label"))
+    images, labels = fn(key, batch["image"], batch["label"], **options)
+    return {**batch, "image": images, "label": labels}

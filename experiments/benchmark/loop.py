@@ -17,7 +17,7 @@ from jaxaug import chain, create_model, crop, data, flip_left_right, mixup, neve
 from jaxaug.training import Hooks, TrainState, fit, init_state, make_eval_step, make_optimizer, make_train_step
 from jaxaug.training.device_data import device_split
 from jaxaug.training.engine import Engine, EpochRunner, Sums
-from jaxaug.training.fit import Record
+from jaxaug.training.loop import Record
 
 
 @dataclasses.dataclass(frozen=True)

@@ -57,12 +57,12 @@ def field(model: nn.Module, state: TrainState, dataset: Dataset) -> np.ndarray:
 def row(arm: str, datasets: list[Dataset], budget: Budget) -> dict[str, Any]:
     """Returns accuracies, widths and receptive fields of one convolution, seed by seed."""
     model = models(datasets[0].num_classes)[arm]
-    runs = [trained(model, dataset, seed, budget) for seed, dataset in enumerate(datasets)]
-    fields = [field(model, state, dataset) for (state, _), dataset in zip(runs, datasets, strict=True)]
+    states, records = trained(model, datasets, budget)
+    fields = [field(model, state, dataset) for state, dataset in zip(states, datasets, strict=True)]
     mean = np.mean([f / f.max() for f in fields], axis=0)
     return {
-        "accuracies": [record["test_accuracy"] for _, record in runs],
-        "sigmas": [learned_sigmas(state.params) for state, _ in runs],
+        "accuracies": [record["test_accuracy"] for record in records],
+        "sigmas": [learned_sigmas(state.params) for state in states],
         "spreads": [np.asarray(receptive_field_spread(jnp.asarray(f))).mean().item() for f in fields],
         "field": np.round(mean, 4).tolist(),
     }

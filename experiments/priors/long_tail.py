@@ -31,14 +31,13 @@ def row(arm: str, datasets: list[Dataset], first: Budget, second: Budget) -> dic
     plain = create_model(NETWORK, classes)
     # D of the noise as the author's code has it, the smaller of 64 features and the classes.
     head = functools.partial(RotatedDense, dimension=min(64, classes)) if rotated else None
-    stages: dict[str, list[dict[str, Any]]] = {"first stage": [], "second stage": []}
-    for seed, dataset in enumerate(datasets):
-        counts = np.bincount(dataset.train.labels, minlength=classes)
-        prior = log_prior(counts) if adjusted else None
-        model = create_model(NETWORK, classes, head=head)
-        state, record = trained(model, dataset, seed, first, logit_adjustment=prior)
-        stages["first stage"].append(record)
-        stages["second stage"].append(trained(plain, dataset, seed, second, features_of=state)[1])
+    # Every seed has the same counts, of other examples.
+    prior = log_prior(np.bincount(datasets[0].train.labels, minlength=classes)) if adjusted else None
+    states, records = trained(create_model(NETWORK, classes, head=head), datasets, first, logit_adjustment=prior)
+    stages = {
+        "first stage": records,
+        "second stage": trained(plain, datasets, second, features_of=states)[1],
+    }
     return {
         stage: {name: [record.get(f"test_{name}") for record in records] for name in SHOTS}
         for stage, records in stages.items()

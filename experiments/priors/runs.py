@@ -11,13 +11,13 @@ import jax
 from experiments.benchmark.steps import step_call
 from experiments.benchmark.timing import seconds_in_turns
 from experiments.build import normalization
+from experiments.populations import trained_seeds
 from jaxaug import always, chain, crop, flip_left_right, on_images
 from jaxaug.compose import Augmentation
 from jaxaug.data import Dataset
-from jaxaug.training import TrainState, fit, init_state, make_eval_step, make_optimizer, make_schedule, make_train_step
+from jaxaug.training import TrainState
 from jaxaug.training.device_data import device_split, gathered_batch
-from jaxaug.training.fit import Record
-from jaxaug.training.variables import HEAD
+from jaxaug.training.loop import Record
 
 BATCH_SIZE = 128
 
@@ -38,47 +38,33 @@ def augmentation(dataset: Dataset) -> Augmentation:
 
 def trained(
     model: nn.Module,
-    dataset: Dataset,
-    seed: int,
+    datasets: Sequence[Dataset],
     budget: Budget,
     *,
     logit_adjustment: jax.Array | None = None,
-    features_of: TrainState | None = None,
-) -> tuple[TrainState, Record]:
-    """Returns the state after training and the record of the last epoch.
+    features_of: Sequence[TrainState] | None = None,
+) -> tuple[list[TrainState], list[Record]]:
+    """Returns the state of every seed after training and the record of its last epoch.
 
-    With `features_of`, a new classifier is trained on the trunk of that state, which is frozen.
+    With `features_of`, new classifiers are trained on the trunks of these states, which are frozen.
     """
-    size = len(dataset.train.labels)
-    rate = make_schedule(
-        "cosine",
+    states, records = trained_seeds(
+        datasets,
+        model,
+        always(augmentation(datasets[0])),
+        seeds=range(len(datasets)),
+        epochs=budget.epochs,
+        batch_size=min(BATCH_SIZE, len(datasets[0].train.labels)),
         learning_rate=budget.learning_rate,
-        epochs=budget.epochs,
-        steps_per_epoch=-(-size // BATCH_SIZE),
-    )
-    optimizer, strategy = make_optimizer(learning_rate=rate, weight_decay=5e-4), always(augmentation(dataset))
-    part: Any = "all" if features_of is None else "head"
-    key = jax.random.key(seed)
-    state = init_state(key, model, optimizer, strategy, shape=dataset.shape, num_examples=size, trained=part)
-    if features_of is not None:
-        params = {**features_of.params, HEAD: state.params[HEAD]}
-        state = dataclasses.replace(state, params=params, batch_stats=features_of.batch_stats)
-        state = jax.tree.map(lambda leaf: leaf.copy(), state)  # a step is given the buffers, and keeps them
-    normalize = normalization(dataset)
-    step = make_train_step(
-        model, optimizer, strategy, normalize=normalize, logit_adjustment=logit_adjustment, trained=part
-    )
-    state, records = fit(
-        state,
-        step,
-        make_eval_step(model, normalize=normalize),
-        dataset,
-        epochs=budget.epochs,
-        batch_size=min(BATCH_SIZE, size),
+        normalize=normalization(datasets[0]),
         sampling=budget.sampling,
-        eval_every=budget.epochs,
+        logit_adjustment=logit_adjustment,
+        trunks=features_of,
     )
-    return state, records[-1]
+    finite = [state for state in states if state is not None]
+    if len(finite) < len(states):
+        raise RuntimeError(f"{len(states) - len(finite)} of {len(states)} seeds ceased to be finite.")
+    return finite, [seed[-1] for seed in records]
 
 
 def time_ratios(models: dict[str, nn.Module], dataset: Dataset, turns: int) -> dict[str, float]:

@@ -25,14 +25,16 @@ class Strategy(NamedTuple):
     observe: Callable[[Any, dict[str, Any], jax.Array], Any]  # (state, batch, losses [B]) -> state
 
 
-def always(augment: Augmentation) -> Strategy:
+def always(augment: Augmentation, *, in_state: bool = False) -> Strategy:
     """The strategy that augments every example: ordinary training.
 
     Args:
       augment: augmentation `(key, batch) -> batch`.
+      in_state: keep the augmentation in the strategy's state, as the pytree of its floating point numbers that
+        `jaxaug.compose` makes. The members of a population can then have different ones.
 
     Returns:
-      A stateless `Strategy`; its metric `augmented` is 1.
+      A `Strategy`, stateless but for `in_state`; its metric `augmented` is 1.
 
     Raises:
       TypeError: `augment` cannot be called.
@@ -45,7 +47,14 @@ def always(augment: Augmentation) -> Strategy:
       (Array([1., 1.], dtype=float32), 1.0)
     """
     check_augment("always", augment)
-    return _for_all(augment, share=1.0)
+    strategy = _for_all(augment, share=1.0)
+    if not in_state:
+        return strategy
+
+    def select(key: jax.Array, state: Any, batch: dict[str, Any], score: Any) -> Any:
+        return state(key, batch), state, {"augmented": jnp.float32(1.0)}
+
+    return strategy._replace(init=lambda num_examples: augment, select=select)
 
 
 def never() -> Strategy:

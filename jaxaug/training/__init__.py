@@ -1,9 +1,11 @@
 """State, step and loop of a run, and its checkpoints."""
 
 from jaxaug.training.checkpoint import Checkpoints
-from jaxaug.training.fit import Hooks, NonFiniteError, Progress, fit
+from jaxaug.training.fit import fit
 from jaxaug.training.long_tail import log_prior, shots
+from jaxaug.training.loop import Hooks, NonFiniteError, Progress
 from jaxaug.training.optimizer import make_optimizer, make_schedule
+from jaxaug.training.population import fit_population, init_population
 from jaxaug.training.scoring import Scorer, every, network_scorer, proxy_scorer
 from jaxaug.training.second_stage import with_trunk
 from jaxaug.training.state import TrainState, init_state
@@ -18,6 +20,8 @@ __all__ = [
     "TrainState",
     "every",
     "fit",
+    "fit_population",
+    "init_population",
     "init_state",
     "log_prior",
     "make_eval_step",

@@ -4,19 +4,19 @@ XLA's CPU backend runs the backward pass of a convolution about 20 times slower 
 so there "auto" takes the Python loop for networks with convolutions, and the scan everywhere else.
 """
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxaug.checks import check_choice, check_size
 from jaxaug.training.device_data import DeviceSplit, epoch_order, gathered_batch
-from jaxaug.training.long_tail import accuracies_by_shots, class_balanced_order
+from jaxaug.training.long_tail import class_balanced_order
 from jaxaug.training.state import TrainState
-from jaxaug.training.step import EvalStep, TrainStep
+from jaxaug.training.step import TrainStep
 
 Engine = Literal["auto", "scan", "loop"]
 Sampling = Literal["shuffled", "class_balanced"]
@@ -54,6 +54,9 @@ class EpochRunner:
 
     An epoch has ceil(N / B) steps; the last one takes the N mod B examples that are left, as a program of its own.
     It is N draws by either sampling: every example once, or every class equally often.
+
+    Over a population, states, sums and orders have a leading axis of members, and so has the data where each member has
+    its own; one program takes all members a step.
     """
 
     def __init__(
@@ -66,11 +69,17 @@ class EpochRunner:
         num_classes: int,
         engine: Engine = "auto",
         sampling: Sampling = "shuffled",
+        population: bool = False,
     ):
         check_choice("fit", "engine", engine, get_args(Engine))
         check_choice("fit", "sampling", sampling, get_args(Sampling))
-        check_batch_size(batch_size, data.size)
         self.data = data
+        self._members = len(state.step) if population else None
+        data_axis = 0 if data.labels.ndim == 2 else None
+        # From here on, the forms of one member's.
+        state = _form(state, 0 if population else None)
+        data = _form(data, data_axis)
+        check_batch_size(batch_size, data.size)
         self.full_steps, self.rest = divmod(data.size, batch_size)
         self.steps_per_epoch = self.full_steps + bool(self.rest)
         self.batch_size = batch_size
@@ -95,9 +104,12 @@ class EpochRunner:
                 order = class_balanced_order(state.key, epoch, labels, num_classes)
             return order, state.step % self.steps_per_epoch
 
-        self._epoch_start = jax.jit(epoch_start)
-        self._one_step = one_step
-        self._last = _program(last_step)
+        def of_all(function: Callable[..., Any], axes: tuple[int | None, ...]) -> Callable[..., Any]:
+            return jax.vmap(function, axes) if population else function
+
+        self._epoch_start = jax.jit(of_all(epoch_start, (0, data_axis)))
+        self._one_step = of_all(one_step, (0, 0, data_axis, 0))
+        self._last = _program(of_all(last_step, (0, 0, data_axis, 0)))
         self._chunks: dict[int, Program] = {}
 
         batch = jax.eval_shape(lambda d: gathered_batch(d, jnp.zeros(batch_size, jnp.int32), num_classes), data)
@@ -106,16 +118,26 @@ class EpochRunner:
         self.engine = chosen_engine(engine, jaxpr)
         self.chunk_length = 1
         if self.engine == "scan":
-            order = jax.eval_shape(self.epoch_start, state)[0]
-            cost = jax.jit(one_step).lower(state, self.zero_sums(), data, order).cost_analysis() or {}
-            self.chunk_length = self._scanned_steps(float(cost.get("flops", 0.0)))
+            order = jax.eval_shape(epoch_start, state, data.labels)[0]
+            cost = jax.jit(one_step).lower(state, self._zero_sums(), data, order).cost_analysis() or {}
+            self.chunk_length = self._scanned_steps(float(cost.get("flops", 0.0)) * (self._members or 1))
 
     def epoch_start(self, state: TrainState) -> tuple[jax.Array, jax.Array]:
         """Returns the order of the examples in the state's epoch, int32 `[N]`, and the steps of it that are done."""
         return self._epoch_start(state, self.data.labels)
 
+    def with_data(self, data: DeviceSplit) -> "EpochRunner":
+        """Returns a runner of the same programs on another split of the same shapes."""
+        other = copy.copy(self)
+        other.data = data
+        return other
+
     def zero_sums(self) -> Sums:
         """Returns the sums of an epoch that has not begun."""
+        sums, members = self._zero_sums(), self._members
+        return sums if members is None else jax.tree.map(lambda x: jnp.stack([x] * members), sums)
+
+    def _zero_sums(self) -> Sums:
         zeros = {name: jnp.zeros(shape, jnp.float32) for name, shape in self._metric_shapes.items()}
         return {**zeros, "examples": jnp.zeros((), jnp.int32), "bad_step": jnp.full((), -1, jnp.int32)}
 
@@ -145,6 +167,11 @@ class EpochRunner:
 
             self._chunks[length] = _program(self._one_step if self.engine == "loop" else chunk)
         return self._chunks[length]
+
+
+def _form(tree: Any, axis: int | None) -> Any:
+    """Returns shapes and dtypes, without the leading axis where there is one."""
+    return jax.eval_shape(lambda t: t if axis is None else jax.tree.map(lambda x: x[0], t), tree)
 
 
 def _program(steps: Callable[..., tuple[TrainState, Sums]]) -> Program:
@@ -188,55 +215,3 @@ def _added(sums: Sums, metrics: dict[str, jax.Array], step: jax.Array, examples:
         "examples": sums["examples"] + examples,
         "bad_step": jnp.where(first_bad, step, sums["bad_step"]),
     }
-
-
-class Evaluator:
-    """The compiled programs that average an evaluation step over every example of one split, exactly once each.
-
-    Where `groups` has the `shots` of the classes, the accuracy of every class is taken too.
-    """
-
-    def __init__(
-        self,
-        eval_step: EvalStep,
-        data: DeviceSplit,
-        *,
-        batch_size: int,
-        num_classes: int,
-        groups: tuple[str, ...] = (),
-    ):
-        self.data, self._groups = data, groups
-        self._class_sizes = np.bincount(jax.device_get(data.labels), minlength=num_classes)
-        self.batches = math.ceil(data.size / batch_size)
-        # Batches of one size, so that one program serves all: the surplus of the last is masked out.
-        size = math.ceil(data.size / self.batches)
-
-        def one_batch(sums: Sums, state: TrainState, data: DeviceSplit) -> Sums:
-            position = sums["batch"] * size + jnp.arange(size, dtype=jnp.int32)
-            batch = gathered_batch(data, jnp.minimum(position, data.size - 1), num_classes)
-            counted = position < data.size
-            metrics = eval_step(state, batch)
-            added = {name: sums[name] + jnp.sum(jnp.where(counted, value, 0.0)) for name, value in metrics.items()}
-            if groups:
-                hits = jnp.where(counted, metrics["accuracy"], 0.0)
-                # A product with the labels, not a scatter, whose order of additions a GPU leaves open.
-                added["hits"] = sums["hits"] + hits @ batch["label"]
-            return {**added, "batch": sums["batch"] + 1}
-
-        def zero_sums() -> Sums:
-            sums = {name: jnp.zeros((), jnp.float32) for name in ("loss", "accuracy", "top5")}
-            if groups:
-                sums["hits"] = jnp.zeros(num_classes, jnp.float32)
-            return {**sums, "batch": jnp.zeros((), jnp.int32)}
-
-        self._one_batch = jax.jit(one_batch, donate_argnums=(0,))
-        self._zero_sums = jax.jit(zero_sums)
-
-    def means(self, state: TrainState) -> dict[str, Any]:
-        """Returns loss, accuracy and top5 over the split, and the accuracies of the groups of classes."""
-        sums = self._zero_sums()
-        for _ in range(self.batches):
-            sums = self._one_batch(sums, state, self.data)
-        host = jax.device_get(sums)
-        means = {name: float(host[name]) / self.data.size for name in ("loss", "accuracy", "top5")}
-        return means | (accuracies_by_shots(host["hits"], self._class_sizes, self._groups) if self._groups else {})

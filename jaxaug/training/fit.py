@@ -1,60 +1,10 @@
-"""The training loop."""
+"""Training of one network."""
 
-import collections
-import math
-import time
-from typing import Any, NamedTuple
-
-import jax
-import numpy as np
-
-from jaxaug.checks import check_size
 from jaxaug.data import Dataset
-from jaxaug.training.device_data import device_split
-from jaxaug.training.engine import Engine, EpochRunner, Evaluator, Sampling, Sums
-from jaxaug.training.long_tail import SHOTS, shots
+from jaxaug.training.engine import Engine, Sampling, Sums
+from jaxaug.training.loop import Hooks, Record, compiled_programs, fitted
 from jaxaug.training.state import TrainState
 from jaxaug.training.step import EvalStep, TrainStep
-
-Record = dict[str, Any]
-
-
-class NonFiniteError(RuntimeError):
-    """A loss, an update or a metric of the strategy was NaN or infinite; `step` is the first such step."""
-
-    def __init__(self, step: int, what: str = "loss, update or a metric of the strategy"):
-        super().__init__(f"{what} became non-finite at step {step}.")
-        self.step = step
-
-
-class Progress(NamedTuple):
-    """Where an epoch is, on the host."""
-
-    epoch: int  # counted from 1
-    epochs: int
-    step: int  # of the epoch
-    steps: int  # in the epoch
-    examples: int  # trained on in this epoch so far
-    metrics: dict[str, Any]  # means over the epoch so far, a list where a strategy's metric is a vector
-
-
-class Hooks:
-    """What a run does beside training; override what is needed."""
-
-    seconds_between_progress = 0.25
-
-    def should_stop(self) -> bool:
-        """Asked between programs; true stops the run, which then calls `on_stop`."""
-        return False
-
-    def on_progress(self, progress: Progress) -> None:
-        """Called a few times a second."""
-
-    def on_epoch(self, record: Record, state: TrainState, sums: Sums) -> None:
-        """Called at the end of an epoch, with its line of metrics, and the sums (zero) that the next begins with."""
-
-    def on_stop(self, state: TrainState, sums: Sums) -> None:
-        """Called when `should_stop` ended the run inside an epoch; `fit(..., sums=sums)` goes on from there."""
 
 
 def fit(
@@ -117,102 +67,14 @@ def fit(
       >>> records[-1]["train_accuracy"] > 0.95
       True
     """
-    for name, value in (("epochs", epochs), ("eval_batch_size", eval_batch_size), ("eval_every", eval_every)):
-        check_size("fit", name, value, 1)
-    hooks = hooks or Hooks()
-    num_classes = dataset.num_classes
-    runner = EpochRunner(
-        train_step,
+    programs = compiled_programs(
         state,
-        device_split(dataset.train),
+        train_step,
+        eval_step,
+        dataset,
         batch_size=batch_size,
-        num_classes=num_classes,
         engine=engine,
         sampling=sampling,
+        eval_batch_size=eval_batch_size,
     )
-    groups = shots(np.bincount(dataset.train.labels, minlength=num_classes))
-    named = [f"{shot}_shot" for shot in SHOTS if shot in groups] if len(set(groups)) > 1 else []
-    evaluators = {
-        name: Evaluator(
-            eval_step,
-            device_split(split),
-            batch_size=eval_batch_size,
-            num_classes=num_classes,
-            groups=groups if named else (),
-        )
-        for name, split in (("validation", dataset.validation), ("test", dataset.test))
-        if split is not None
-    }
-    sums = runner.zero_sums() if sums is None else sums
-
-    records: list[Record] = []
-    first = int(state.step) // runner.steps_per_epoch
-    for epoch in range(first, epochs):
-        began = time.perf_counter()
-        examples = int(jax.device_get(sums["examples"]))
-        state, sums, stopped = _trained_epoch(runner, state, sums, epoch, epochs, hooks)
-        host = jax.device_get(sums)
-        _check_finite(host)
-        if stopped:
-            hooks.on_stop(state, sums)
-            return state, records
-        trained = time.perf_counter() - began
-        evaluated = (epoch + 1) % eval_every == 0 or epoch + 1 == epochs
-        results = {name: e.means(state) if evaluated else None for name, e in evaluators.items()}
-        if any(result and not math.isfinite(result["loss"]) for result in results.values()):
-            raise NonFiniteError((epoch + 1) * runner.steps_per_epoch, "evaluation loss")
-        record: Record = {"epoch": epoch + 1, "step": (epoch + 1) * runner.steps_per_epoch}
-        means = _means(host)
-        record |= {f"train_{name}": means.pop(name) for name in ("loss", "accuracy", "top5")}
-        for split, result in results.items():
-            record |= {f"{split}_{name}": result and result[name] for name in ("loss", "accuracy", "top5", *named)}
-        record |= means
-        record["examples_per_second"] = (int(host["examples"]) - examples) / trained
-        record["seconds"] = time.perf_counter() - began
-        records.append(record)
-        sums = runner.zero_sums()
-        hooks.on_epoch(record, state, sums)
-    return state, records
-
-
-def _trained_epoch(
-    runner: EpochRunner, state: TrainState, sums: Sums, epoch: int, epochs: int, hooks: Hooks
-) -> tuple[TrainState, Sums, bool]:
-    """Returns state and sums at the end of the epoch, or where the hooks stopped it."""
-    order, start = runner.epoch_start(state)
-    position = int(jax.device_get(start))
-    shown = time.perf_counter()
-    running: collections.deque[jax.Array] = collections.deque()
-    for steps, program in runner.programs(position):
-        if hooks.should_stop():
-            return state, sums, True
-        state, sums, done = program(state, sums, runner.data, order)
-        position += steps
-        # Two programs in flight keep the device busy; more would let Python run ahead of what is shown.
-        running.append(done)
-        if len(running) > 2:
-            running.popleft().block_until_ready()
-        if time.perf_counter() - shown > hooks.seconds_between_progress:
-            host = jax.device_get(sums)
-            _check_finite(host)
-            hooks.on_progress(
-                Progress(epoch + 1, epochs, position, runner.steps_per_epoch, int(host["examples"]), _means(host))
-            )
-            shown = time.perf_counter()
-    return state, sums, False
-
-
-def _means(host_sums: dict[str, Any]) -> dict[str, Any]:
-    """Returns the means over the examples summed so far: numbers, and lists where a metric is a vector.
-
-    A strategy's metric that is infinite is None: JSON has no such number.
-    """
-    examples = max(int(host_sums["examples"]), 1)
-    sums = {name: value for name, value in host_sums.items() if name not in ("examples", "bad_step")}
-    means = {name: np.asarray(value, np.float64) / examples for name, value in sums.items()}
-    return {name: mean.tolist() if np.isfinite(mean).all() else None for name, mean in means.items()}
-
-
-def _check_finite(host_sums: dict[str, Any]) -> None:
-    if host_sums["bad_step"] >= 0:
-        raise NonFiniteError(int(host_sums["bad_step"]))
+    return fitted(programs, state, epochs=epochs, eval_every=eval_every, sums=sums, hooks=hooks or Hooks())

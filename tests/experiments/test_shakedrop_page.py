@@ -10,7 +10,7 @@ from PIL import Image
 
 from experiments import shakedrop
 from experiments.build import normalization
-from experiments.populations import records_one_by_one
+from experiments.populations import trained_seeds
 from jaxaug import ShakeDrop, always, create_model, data
 from jaxaug.compose import chain
 
@@ -27,7 +27,7 @@ def test_arms_are_what_they_are_called() -> None:
 
 def test_a_run_that_diverges_ends_its_records() -> None:
     iris = data.load("iris")
-    runs = records_one_by_one(
+    states, runs = trained_seeds(
         [iris, iris],
         create_model("mlp", 3),
         always(chain()),
@@ -37,6 +37,7 @@ def test_a_run_that_diverges_ends_its_records() -> None:
         learning_rate=1e30,
         normalize=normalization(iris),
     )
+    assert states == [None, None]
     assert [len(run) < 3 for run in runs] == [True, True]
 
 

@@ -15,7 +15,8 @@ from jaxaug.sampling import Strategy
 from jaxaug.training import engine as engines
 from jaxaug.training import init_state, make_eval_step, make_optimizer, make_train_step
 from jaxaug.training.device_data import DeviceSplit, device_split, epoch_order, gathered_batch
-from jaxaug.training.engine import EpochRunner, Evaluator, chosen_engine, holds_convolution
+from jaxaug.training.engine import EpochRunner, chosen_engine, holds_convolution
+from jaxaug.training.evaluator import Evaluator
 
 CLASSES = 3
 

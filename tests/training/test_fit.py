@@ -15,6 +15,7 @@ from jaxaug.sampling import Strategy
 from jaxaug.training import Hooks, NonFiniteError, fit, init_state, make_eval_step, make_optimizer, make_train_step
 from jaxaug.training import engine as engines
 from jaxaug.training.device_data import device_split, epoch_order, gathered_batch
+from jaxaug.training.evaluator import Evaluator
 
 CLASSES = 3
 
@@ -49,7 +50,7 @@ def split(size: int, seed: int) -> Split:
 @pytest.fixture(scope="module", autouse=True)
 def shared_programs():
     """Runs of the same step share what is compiled: a runner holds programs and data, nothing of a run."""
-    module = importlib.import_module("jaxaug.training.fit")
+    module = importlib.import_module("jaxaug.training.loop")
     runners, evaluators = {}, {}
 
     def runner(train_step, state, data, **options):
@@ -61,7 +62,7 @@ def shared_programs():
     def evaluator(eval_step, data, **options):
         key = (eval_step, data.size, *options.values())
         if key not in evaluators:
-            evaluators[key] = engines.Evaluator(eval_step, data, **options)
+            evaluators[key] = Evaluator(eval_step, data, **options)
         return evaluators[key]
 
     with pytest.MonkeyPatch.context() as patch:

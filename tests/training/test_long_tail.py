@@ -18,7 +18,8 @@ from jaxaug.data import Dataset, Split
 from jaxaug.sampling import Strategy
 from jaxaug.training import fit, init_state, log_prior, make_eval_step, make_train_step, shots
 from jaxaug.training.device_data import device_split, epoch_order
-from jaxaug.training.engine import EpochRunner, Evaluator
+from jaxaug.training.engine import EpochRunner
+from jaxaug.training.evaluator import Evaluator
 from jaxaug.training.long_tail import accuracies_by_shots, class_balanced_order
 
 EPOCHS = 600

@@ -1,0 +1,153 @@
+"""Training of many networks that differ in their states alone: in seed, data, or the numbers of an augmentation."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args
+
+import flax.linen as nn
+import jax
+import optax
+
+from jaxaug.checks import check_choice, check_size
+from jaxaug.data import Dataset
+from jaxaug.sampling import Strategy
+from jaxaug.training.engine import Sampling, holds_convolution
+from jaxaug.training.loop import Record
+from jaxaug.training.population_engines import Job, members_that_fit, one_by_one, step_jaxpr, together
+from jaxaug.training.state import TrainState, init_state
+from jaxaug.training.step import EvalStep, TrainStep
+
+PopulationEngine = Literal["auto", "vmap", "one_by_one"]
+
+
+def init_population(
+    keys: Sequence[jax.Array] | jax.Array,
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    strategy: Strategy,
+    **options: Any,
+) -> list[TrainState]:
+    """The states of runs that have taken no step, one per key, made by one compiled program.
+
+    Args:
+      keys: typed PRNG keys, one per member.
+      model: as `init_state` takes it.
+      optimizer: as `init_state` takes it.
+      strategy: as `init_state` takes it. With `always(augment, in_state=True)` the members can have different numbers:
+        `dataclasses.replace(state, strategy_state=another_augment)`.
+      **options: of `init_state`: `shape`, `num_examples`, ...
+
+    Returns:
+      The states of `init_state`, to float rounding.
+
+    Raises:
+      ValueError: there are no keys, or what `init_state` raises.
+
+    Example:
+      >>> import jax, optax
+      >>> from jaxaug import create_model, never
+      >>> states = init_population(
+      ...     jax.random.split(jax.random.key(0), 4), create_model("mlp", 3), optax.sgd(0.1), never(),
+      ...     shape=(4,), num_examples=120)
+      >>> len(states), int(states[3].step)
+      (4, 0)
+    """
+    if len(keys) == 0:
+        raise ValueError("init_population takes at least one key; got none.")
+    compiled = jax.jit(lambda key: init_state(key, model, optimizer, strategy, **options))
+    return [compiled(key) for key in keys]
+
+
+def fit_population(
+    states: Sequence[TrainState],
+    train_step: TrainStep,
+    eval_step: EvalStep,
+    datasets: Dataset | Sequence[Dataset],
+    *,
+    epochs: int,
+    batch_size: int,
+    engine: PopulationEngine = "auto",
+    at_once: int | None = None,
+    sampling: Sampling = "shuffled",
+    eval_batch_size: int = 500,
+    eval_every: int = 1,
+    on_epoch: Callable[[int], None] | None = None,
+) -> tuple[list[TrainState | None], list[list[Record]]]:
+    """The states after training, and the records of every member: what `fit` gives each alone, to float rounding.
+
+    Members differ in their states: in the key, so in weights, order and noise, and in what a strategy keeps there, such
+    as the numbers of `always(augment, in_state=True)`. One program serves all. By "vmap" it takes a step of many
+    members at a time, spread over the devices where there are several; by "one_by_one" it trains one after another.
+    On a CPU, a convolution with weights for each member is slow, so there "auto" takes the latter for networks that
+    have one, and "vmap" everywhere else.
+
+    A member whose loss, update or metric becomes NaN or infinite has failed; the others go on.
+
+    Args:
+      states: of `init_state` with the same arguments but the key; all at the same step. They are given away.
+      train_step: of `make_train_step`.
+      eval_step: of `make_eval_step`.
+      datasets: one for all, or one per member: training splits of one size, and all else as in the first.
+      epochs: length of a whole run, counted from step 0.
+      batch_size: at most the training examples.
+      engine: "vmap", "one_by_one" or "auto".
+      at_once: members in memory at a time under "vmap"; None takes as many as half of the free memory surely holds.
+      sampling: as in `fit`.
+      eval_batch_size: as in `fit`.
+      eval_every: as in `fit`.
+      on_epoch: called now and then with the number of epochs that were trained since, summed over the members.
+
+    Returns:
+      The state of every member, None where it failed, and its records as `fit` gives them, without times; they end
+      where it failed.
+
+    Raises:
+      ValueError: there are no members, they are not at the same step, or there is another number of datasets, or what
+        `fit` raises.
+
+    Example:
+      >>> import jax
+      >>> from jaxaug import create_model, load, make_eval_step, make_train_step, never
+      >>> from jaxaug.training import make_optimizer
+      >>> data, optimizer = load("iris"), make_optimizer(learning_rate=0.1)
+      >>> model = create_model("mlp", data.num_classes)
+      >>> states = init_population(
+      ...     jax.random.split(jax.random.key(0), 3), model, optimizer, never(),
+      ...     shape=data.shape, num_examples=len(data.train.labels))
+      >>> train_step, eval_step = make_train_step(model, optimizer, never()), make_eval_step(model)
+      >>> states, records = fit_population(states, train_step, eval_step, data, epochs=20, batch_size=32)
+      >>> [member[-1]["train_accuracy"] > 0.95 for member in records]
+      [True, True, True]
+    """
+    check_choice("fit_population", "engine", engine, get_args(PopulationEngine))
+    for name, value in (("epochs", epochs), ("eval_every", eval_every), ("at_once", 1 if at_once is None else at_once)):
+        check_size("fit_population", name, value, 1)
+    states = list(states)
+    steps = {int(state.step) for state in states}
+    if len(steps) != 1:
+        raise ValueError(f"fit_population takes one or more states, all at the same step; got steps {sorted(steps)}.")
+    datasets = [datasets] * len(states) if isinstance(datasets, Dataset) else list(datasets)
+    if len(datasets) != len(states):
+        raise ValueError(
+            f"fit_population takes one dataset, or one per member; got {len(datasets)} for {len(states)} members."
+        )
+    sizes = {len(dataset.train.labels) for dataset in datasets}
+    if len(sizes) != 1:
+        raise ValueError(f"fit_population takes training splits of one size; got sizes {sorted(sizes)}.")
+
+    job = Job(
+        train_step,
+        eval_step,
+        datasets,
+        epochs=epochs,
+        eval_every=eval_every,
+        report=on_epoch or (lambda epochs: None),
+        options={"batch_size": batch_size, "sampling": sampling, "eval_batch_size": eval_batch_size},
+    )
+    jaxpr = step_jaxpr(train_step, states[0], datasets[0], batch_size)
+    slow_together = jax.default_backend() == "cpu" and holds_convolution(jaxpr)
+    if engine == "one_by_one" or (engine == "auto" and slow_together):
+        results = one_by_one(job, states)
+    else:
+        results = together(job, states, members_that_fit(states[0], jaxpr) if at_once is None else at_once)
+    trained, records = zip(*results, strict=True)
+    return list(trained), list(records)

@@ -1,0 +1,186 @@
+"""How the members of a population are trained: together under `vmap`, in chunks, or one after another."""
+
+import dataclasses
+import math
+import operator
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxaug.data import Dataset
+from jaxaug.training.device_data import device_split, gathered_batch
+from jaxaug.training.engine import check_batch_size
+from jaxaug.training.loop import (
+    TIMES,
+    Hooks,
+    NonFiniteError,
+    Programs,
+    Record,
+    compiled_programs,
+    finished_record,
+    fitted,
+    trained_epoch,
+)
+from jaxaug.training.state import TrainState
+from jaxaug.training.step import EvalStep, TrainStep
+
+Member = tuple[TrainState | None, list[Record]]
+"""What training makes of a member: its state, None where it failed, and its records."""
+
+_MEMBER = "member"  # the axis of members, in a mesh of the devices
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is the same for all members, and the data of each."""
+
+    train_step: TrainStep
+    eval_step: EvalStep
+    datasets: list[Dataset]
+    epochs: int
+    eval_every: int
+    report: Callable[[int], None]
+    options: dict[str, Any]  # of compiled_programs
+
+    def programs(self, state: TrainState, **more: Any) -> Programs:
+        """Returns the programs of all members."""
+        return compiled_programs(
+            state, self.train_step, self.eval_step, self.datasets[0], engine="auto", **self.options, **more
+        )
+
+
+class _Records(Hooks):
+    """Keeps the records, also of a run that fails, and says when an epoch is done."""
+
+    def __init__(self, report: Callable[[int], None]):
+        self.records: list[Record] = []
+        self._report = report
+
+    def on_epoch(self, record: Record, state: TrainState, sums: Any) -> None:
+        self.records.append({name: value for name, value in record.items() if name not in TIMES})
+        self._report(1)
+
+
+class _Silent(Hooks):
+    """Shows nothing, and so also looks at nothing between the epochs."""
+
+    seconds_between_progress = math.inf
+
+
+def one_by_one(job: Job, states: list[TrainState]) -> Iterator[Member]:
+    """Yields every member, trained by the same programs."""
+    programs = job.programs(states[0])
+    train = job.datasets[0].train
+    while states:
+        # Taken out, since what this list held would stay in memory.
+        state, dataset = states.pop(0), job.datasets[-len(states) - 1]
+        if dataset.train is not train:
+            train = dataset.train
+            programs = programs._replace(runner=programs.runner.with_data(device_split(train)))
+        hooks = _Records(job.report)
+        try:
+            state, _ = fitted(programs, state, epochs=job.epochs, eval_every=job.eval_every, hooks=hooks)
+            yield state, hooks.records
+        except NonFiniteError:
+            yield None, hooks.records
+
+
+def together(job: Job, states: list[TrainState], at_once: int) -> Iterator[Member]:
+    """Yields every member, trained in chunks of equal size by the same programs."""
+    mesh = Mesh(np.array(jax.local_devices()), (_MEMBER,))
+    splits = [dataset.train for dataset in job.datasets]
+    own_data = any(split is not splits[0] for split in splits)
+    shared_data = None if own_data else _spread(device_split(splits[0]), mesh)
+    programs = None
+    for places in _chunks(len(states), at_once, multiple_of=mesh.size):
+        chunk = _spread(_stacked([states[place] for place in places]), mesh, _MEMBER)
+        data = shared_data or _spread(_stacked([device_split(splits[place]) for place in places]), mesh, _MEMBER)
+        if programs is None:
+            programs = job.programs(chunk, train_data=data, population=True)
+            for evaluator in programs.evaluators.values():
+                evaluator.data = _spread(evaluator.data, mesh)
+        programs = programs._replace(runner=programs.runner.with_data(data))
+        yield from _trained_chunk(job, programs, chunk, mesh, len(set(places)))
+
+
+def _trained_chunk(job: Job, programs: Programs, states: TrainState, mesh: Mesh, members: int) -> list[Member]:
+    """Returns the first so many members of stacked states, trained as one."""
+    runner, evaluators = programs
+    records: list[list[Record]] = [[] for _ in range(members)]
+    running = set(range(members))
+    for epoch in range(int(states.step[0]) // runner.steps_per_epoch, job.epochs):
+        sums = _spread(runner.zero_sums(), mesh, _MEMBER)
+        states, sums, _ = trained_epoch(runner, states, sums, epoch, job.epochs, _Silent())
+        host = jax.device_get(sums)
+        evaluated = (epoch + 1) % job.eval_every == 0 or epoch + 1 == job.epochs
+        results = {name: e.population_means(states) if evaluated else None for name, e in evaluators.items()}
+        for member in sorted(running):
+            own = {name: means and means[member] for name, means in results.items()}
+            try:
+                records[member].append(finished_record(programs, epoch, _member(host, member), own))
+            except NonFiniteError:
+                running.remove(member)
+        job.report(members)
+    return [(_member(states, i) if i in running else None, records[i]) for i in range(members)]
+
+
+def _stacked(trees: list[Any]) -> Any:
+    """Returns one tree whose leaves have a leading axis of members."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def _member(tree: Any, place: int) -> Any:
+    return jax.tree.map(operator.itemgetter(place), tree)
+
+
+def _spread(tree: Any, mesh: Mesh, *axes: str) -> Any:
+    """Returns the tree on all devices: shared out along its leading axis where that is named, or a copy for each."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(*axes)))
+
+
+def _chunks(members: int, at_once: int, multiple_of: int) -> Iterator[list[int]]:
+    """Yields the places of the members of every chunk: all of one size, so the last may take some twice."""
+    size = math.ceil(members / math.ceil(members / at_once))
+    size = math.ceil(size / multiple_of) * multiple_of
+    for start in range(0, members, size):
+        yield [min(place, members - 1) for place in range(start, start + size)]
+
+
+def step_jaxpr(train_step: TrainStep, state: TrainState, dataset: Dataset, batch_size: int) -> Any:
+    """Returns the jaxpr of a step of one member."""
+    check_batch_size(batch_size, len(dataset.train.labels))
+    data = jax.eval_shape(lambda: device_split(dataset.train))
+    batch = jax.eval_shape(lambda d: gathered_batch(d, jnp.zeros(batch_size, jnp.int32), dataset.num_classes), data)
+    return jax.make_jaxpr(train_step)(state, batch)
+
+
+def members_that_fit(state: TrainState, jaxpr: Any) -> int:
+    """Returns how many members half of the free memory of the devices surely holds, at least 1.
+
+    Each is given what its state takes and every value of its step, though a program keeps few of them at a time.
+    """
+    own = 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _value_bytes(jaxpr.jaxpr)
+    device = jax.local_devices()[0]
+    stats = device.memory_stats() or {}
+    if "bytes_limit" in stats:
+        free = (stats["bytes_limit"] - stats.get("bytes_in_use", 0)) * jax.local_device_count()
+    else:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, int(0.5 * free / own))
+
+
+def _value_bytes(jaxpr: Any) -> int:
+    """Returns the bytes of all that a jaxpr computes, inner ones included."""
+    own = sum(
+        math.prod(variable.aval.shape) * variable.aval.dtype.itemsize
+        for equation in jaxpr.eqns
+        for variable in equation.outvars
+    )
+    parameters = [value for equation in jaxpr.eqns for value in jax.tree.leaves(list(equation.params.values()))]
+    inner = [getattr(value, "jaxpr", value) for value in parameters]  # closed ones hold the jaxpr
+    return own + sum(_value_bytes(value) for value in inner if hasattr(value, "eqns"))
