@@ -93,7 +93,8 @@ class Config:
     """Compute what is inside the network's blocks anew in the backward pass, instead of keeping it in memory."""
     augment: tuple[str, ...] = ()
     """Functions of jaxaug.augment in order, with their options: "crop(padding=4)" flip_left_right. The value "mean"
-    stands for the mean colour of the training images: "cutout(size=8, fill='mean')"."""
+    stands for the mean colour of the training images: "cutout(size=8, fill='mean')". A policy file of
+    experiments.search stands for augmentations and mixing: search.json."""
     mix: str | None = None
     """A function of jaxaug.mix, with its options: "ricap(beta=0.3)"; None mixes nothing."""
     strategy: str = "always"

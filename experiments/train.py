@@ -17,6 +17,7 @@ from experiments.build import built
 from experiments.config import Config, as_json
 from experiments.configs import DEFAULT, config_names, config_summary, named_config
 from experiments.curves import draw_curves
+from experiments.policy import with_policy_of_file
 from experiments.run_directory import RunDirectory
 from experiments.second_stage import with_features
 from experiments.terminal import Terminal
@@ -51,6 +52,7 @@ def parsed(arguments: Sequence[str]) -> tuple[str, Command]:
         default=Command(config),
         args=list(options),
     )
+    command = dataclasses.replace(command, config=with_policy_of_file(command.config))
     if (named and name != stored_name) or (command.config != config and command.resume is not None):
         changed = f"the config is {name!r}, not {stored_name!r}" if named and name != stored_name else ""
         changed = changed or differences(as_json(command.config), as_json(config))

@@ -1,9 +1,12 @@
 """Which augmentation, and how much: affinity, diversity and the search.
 
-The indicators, one score from both, are in `jaxaug.search.indicators`.
+The indicators, one score from both, are in `jaxaug.search.indicators`. The function `search` is here only: in `jaxaug`
+itself that is the name of this package.
 """
 
 from jaxaug.search.affinity import affinity
+from jaxaug.search.augmentation_search import SearchResult as SearchResult
+from jaxaug.search.augmentation_search import search as search
 from jaxaug.search.diversity import diversity, entropy_diversity
 from jaxaug.search.evaluation import rank_correlation, regret
 from jaxaug.search.pareto import pareto_front

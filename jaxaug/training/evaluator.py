@@ -1,5 +1,6 @@
 """How a split is evaluated: an evaluation step, averaged over every example exactly once."""
 
+import dataclasses
 import math
 import operator
 from typing import Any
@@ -13,6 +14,11 @@ from jaxaug.training.engine import Sums
 from jaxaug.training.long_tail import SHOTS, accuracies_by_shots
 from jaxaug.training.state import TrainState
 from jaxaug.training.step import EvalStep
+
+
+def _for_inference(state: TrainState) -> TrainState:
+    """Returns the state without what only training needs, so that other strategies take the same program."""
+    return dataclasses.replace(state, opt_state=(), strategy_state=(), score_state=())
 
 
 class Evaluator:
@@ -61,14 +67,14 @@ class Evaluator:
 
     def means(self, state: TrainState) -> dict[str, Any]:
         """Returns loss, accuracy and top5 over the split, and the accuracies of the groups of classes."""
-        sums = self._zero_sums()
+        sums, state = self._zero_sums(), _for_inference(state)
         for _ in range(self.batches):
             sums = self._one_batch(sums, state, self.data)
         return self._means(jax.device_get(sums))
 
     def population_means(self, states: TrainState) -> list[dict[str, Any]]:
         """Returns the `means` of every member, of states with a leading axis of members."""
-        members = len(states.step)
+        members, states = len(states.step), _for_inference(states)
         sums = jax.tree.map(lambda x: jnp.stack([x] * members), self._zero_sums())
         for _ in range(self.batches):
             sums = self._one_batch_of_all(sums, states, self.data)

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxaug.checks import check_size
 from jaxaug.data import Dataset
-from jaxaug.training.device_data import DeviceSplit, device_split
+from jaxaug.training.device_data import device_split
 from jaxaug.training.engine import Engine, EpochRunner, Sampling, Sums
 from jaxaug.training.evaluator import Evaluator
 from jaxaug.training.long_tail import shots
@@ -76,23 +76,25 @@ def compiled_programs(
     engine: Engine,
     sampling: Sampling,
     eval_batch_size: int,
-    train_data: DeviceSplit | None = None,
-    population: bool = False,
 ) -> Programs:
-    """Returns the programs of `fit`; `train_data` stands for the dataset's training split where it is given."""
-    check_size("fit", "eval_batch_size", eval_batch_size, 1)
+    """Returns the programs of `fit`."""
     runner = EpochRunner(
         train_step,
         state,
-        device_split(dataset.train) if train_data is None else train_data,
+        device_split(dataset.train),
         batch_size=batch_size,
         num_classes=dataset.num_classes,
         engine=engine,
         sampling=sampling,
-        population=population,
     )
+    return Programs(runner, split_evaluators(eval_step, dataset, eval_batch_size))
+
+
+def split_evaluators(eval_step: EvalStep, dataset: Dataset, eval_batch_size: int) -> dict[str, Evaluator]:
+    """Returns the evaluator of each split that is not trained on."""
+    check_size("fit", "eval_batch_size", eval_batch_size, 1)
     groups = shots(np.bincount(dataset.train.labels, minlength=dataset.num_classes))
-    evaluators = {
+    return {
         name: Evaluator(
             eval_step,
             device_split(split),
@@ -103,7 +105,6 @@ def compiled_programs(
         for name, split in (("validation", dataset.validation), ("test", dataset.test))
         if split is not None
     }
-    return Programs(runner, evaluators)
 
 
 def fitted(

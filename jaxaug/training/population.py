@@ -1,5 +1,6 @@
 """Training of many networks that differ in their states alone: in seed, data, or the numbers of an augmentation."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
@@ -11,8 +12,8 @@ from jaxaug.checks import check_choice, check_size
 from jaxaug.data import Dataset
 from jaxaug.sampling import Strategy
 from jaxaug.training.engine import Sampling, holds_convolution
-from jaxaug.training.loop import Record
-from jaxaug.training.population_engines import Job, members_that_fit, one_by_one, step_jaxpr, together
+from jaxaug.training.loop import Record, split_evaluators
+from jaxaug.training.population_engines import Job, Member, members_that_fit, one_by_one, step_jaxpr, together
 from jaxaug.training.state import TrainState, init_state
 from jaxaug.training.step import EvalStep, TrainStep
 
@@ -70,15 +71,16 @@ def fit_population(
     sampling: Sampling = "shuffled",
     eval_batch_size: int = 500,
     eval_every: int = 1,
-    on_epoch: Callable[[int], None] | None = None,
+    on_epoch: Callable[[int], object] | None = None,
 ) -> tuple[list[TrainState | None], list[list[Record]]]:
     """The states after training, and the records of every member: what `fit` gives each alone, to float rounding.
 
     Members differ in their states: in the key, so in weights, order and noise, and in what a strategy keeps there, such
-    as the numbers of `always(augment, in_state=True)`. One program serves all. By "vmap" it takes a step of many
-    members at a time, spread over the devices where there are several; by "one_by_one" it trains one after another.
-    On a CPU, a convolution with weights for each member is slow, so there "auto" takes the latter for networks that
-    have one, and "vmap" everywhere else.
+    as the numbers of `always(augment, in_state=True)`. One program serves all whose states have the same form.
+
+    By "vmap" it takes a step of many members at a time, spread over the devices where there are several; by
+    "one_by_one" it trains one after another. On a CPU, a convolution with weights for each member is slow, so there
+    "auto" takes the latter for networks that have one, and "vmap" everywhere else.
 
     A member whose loss, update or metric becomes NaN or infinite has failed; the others go on.
 
@@ -121,7 +123,6 @@ def fit_population(
     check_choice("fit_population", "engine", engine, get_args(PopulationEngine))
     for name, value in (("epochs", epochs), ("eval_every", eval_every), ("at_once", 1 if at_once is None else at_once)):
         check_size("fit_population", name, value, 1)
-    states = list(states)
     steps = {int(state.step) for state in states}
     if len(steps) != 1:
         raise ValueError(f"fit_population takes one or more states, all at the same step; got steps {sorted(steps)}.")
@@ -136,18 +137,42 @@ def fit_population(
 
     job = Job(
         train_step,
-        eval_step,
+        split_evaluators(eval_step, datasets[0], eval_batch_size),
         datasets,
         epochs=epochs,
         eval_every=eval_every,
         report=on_epoch or (lambda epochs: None),
-        options={"batch_size": batch_size, "sampling": sampling, "eval_batch_size": eval_batch_size},
+        batch_size=batch_size,
+        sampling=sampling,
     )
-    jaxpr = step_jaxpr(train_step, states[0], datasets[0], batch_size)
-    slow_together = jax.default_backend() == "cpu" and holds_convolution(jaxpr)
-    if engine == "one_by_one" or (engine == "auto" and slow_together):
-        results = one_by_one(job, states)
-    else:
-        results = together(job, states, members_that_fit(states[0], jaxpr) if at_once is None else at_once)
-    trained, records = zip(*results, strict=True)
-    return list(trained), list(records)
+    waiting: list[Any] = list(states)
+    results: dict[int, Member] = {}
+    for places in _places_of_one_form(states):
+        # Taken out, since what is trained gives its memory away.
+        group = [waiting[place] for place in places]
+        for place in places:
+            waiting[place] = None
+        job = dataclasses.replace(job, datasets=[datasets[place] for place in places])
+        jaxpr = step_jaxpr(train_step, group[0], datasets[0], batch_size)
+        if (chosen_population_engine(jaxpr) if engine == "auto" else engine) == "one_by_one":
+            trained = one_by_one(job, group)
+        else:
+            trained = together(job, group, members_that_fit(group[0], jaxpr) if at_once is None else at_once)
+        results |= zip(places, trained, strict=True)
+    ordered = [results[place] for place in range(len(states))]
+    return [state for state, _ in ordered], [records for _, records in ordered]
+
+
+def chosen_population_engine(jaxpr: Any) -> Literal["vmap", "one_by_one"]:
+    """Returns what "auto" takes, from the backend and a member's step."""
+    return "one_by_one" if jax.default_backend() == "cpu" and holds_convolution(jaxpr) else "vmap"
+
+
+def _places_of_one_form(states: Sequence[TrainState]) -> list[list[int]]:
+    """Returns the places of the states that one program can take, group by group."""
+    groups: dict[Any, list[int]] = {}
+    for place, state in enumerate(states):
+        leaves, treedef = jax.tree.flatten(state)
+        form = (treedef, *((leaf.shape, leaf.dtype) for leaf in leaves))
+        groups.setdefault(form, []).append(place)
+    return list(groups.values())

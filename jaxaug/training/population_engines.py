@@ -13,21 +13,21 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxaug.data import Dataset
-from jaxaug.training.device_data import device_split, gathered_batch
-from jaxaug.training.engine import check_batch_size
+from jaxaug.training.device_data import DeviceSplit, device_split, gathered_batch
+from jaxaug.training.engine import EpochRunner, Sampling, check_batch_size
+from jaxaug.training.evaluator import Evaluator
 from jaxaug.training.loop import (
     TIMES,
     Hooks,
     NonFiniteError,
     Programs,
     Record,
-    compiled_programs,
     finished_record,
     fitted,
     trained_epoch,
 )
 from jaxaug.training.state import TrainState
-from jaxaug.training.step import EvalStep, TrainStep
+from jaxaug.training.step import TrainStep
 
 Member = tuple[TrainState | None, list[Record]]
 """What training makes of a member: its state, None where it failed, and its records."""
@@ -40,24 +40,32 @@ class Job:
     """What is the same for all members, and the data of each."""
 
     train_step: TrainStep
-    eval_step: EvalStep
+    evaluators: dict[str, Evaluator]
     datasets: list[Dataset]
     epochs: int
     eval_every: int
-    report: Callable[[int], None]
-    options: dict[str, Any]  # of compiled_programs
+    report: Callable[[int], object]
+    batch_size: int
+    sampling: Sampling
 
-    def programs(self, state: TrainState, **more: Any) -> Programs:
+    def programs(self, state: TrainState, data: DeviceSplit, *, population: bool) -> Programs:
         """Returns the programs of all members."""
-        return compiled_programs(
-            state, self.train_step, self.eval_step, self.datasets[0], engine="auto", **self.options, **more
+        runner = EpochRunner(
+            self.train_step,
+            state,
+            data,
+            batch_size=self.batch_size,
+            num_classes=self.datasets[0].num_classes,
+            sampling=self.sampling,
+            population=population,
         )
+        return Programs(runner, self.evaluators)
 
 
 class _Records(Hooks):
     """Keeps the records, also of a run that fails, and says when an epoch is done."""
 
-    def __init__(self, report: Callable[[int], None]):
+    def __init__(self, report: Callable[[int], object]):
         self.records: list[Record] = []
         self._report = report
 
@@ -74,8 +82,8 @@ class _Silent(Hooks):
 
 def one_by_one(job: Job, states: list[TrainState]) -> Iterator[Member]:
     """Yields every member, trained by the same programs."""
-    programs = job.programs(states[0])
     train = job.datasets[0].train
+    programs = job.programs(states[0], device_split(train), population=False)
     while states:
         # Taken out, since what this list held would stay in memory.
         state, dataset = states.pop(0), job.datasets[-len(states) - 1]
@@ -96,14 +104,14 @@ def together(job: Job, states: list[TrainState], at_once: int) -> Iterator[Membe
     splits = [dataset.train for dataset in job.datasets]
     own_data = any(split is not splits[0] for split in splits)
     shared_data = None if own_data else _spread(device_split(splits[0]), mesh)
-    programs = None
+    for evaluator in job.evaluators.values():
+        evaluator.data = _spread(evaluator.data, mesh)
+    programs: Programs | None = None
     for places in _chunks(len(states), at_once, multiple_of=mesh.size):
-        chunk = _spread(_stacked([states[place] for place in places]), mesh, _MEMBER)
-        data = shared_data or _spread(_stacked([device_split(splits[place]) for place in places]), mesh, _MEMBER)
+        chunk = _spread(stacked([states[place] for place in places]), mesh, _MEMBER)
+        data = shared_data or _spread(stacked([device_split(splits[place]) for place in places]), mesh, _MEMBER)
         if programs is None:
-            programs = job.programs(chunk, train_data=data, population=True)
-            for evaluator in programs.evaluators.values():
-                evaluator.data = _spread(evaluator.data, mesh)
+            programs = job.programs(chunk, data, population=True)
         programs = programs._replace(runner=programs.runner.with_data(data))
         yield from _trained_chunk(job, programs, chunk, mesh, len(set(places)))
 
@@ -129,7 +137,7 @@ def _trained_chunk(job: Job, programs: Programs, states: TrainState, mesh: Mesh,
     return [(_member(states, i) if i in running else None, records[i]) for i in range(members)]
 
 
-def _stacked(trees: list[Any]) -> Any:
+def stacked(trees: list[Any]) -> Any:
     """Returns one tree whose leaves have a leading axis of members."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 

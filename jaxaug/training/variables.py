@@ -33,3 +33,8 @@ def trained_params(params: Any, trained: Trained) -> Any:
 def with_trained_params(params: Any, part: Any, trained: Trained) -> Any:
     """Returns the parameters with the part of `trained_params` replaced."""
     return part if trained == "all" else {**params, HEAD: part}
+
+
+def variables_form(model: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Returns shapes and dtypes of the `initial_variables` of a model on examples of this shape."""
+    return jax.eval_shape(lambda key: initial_variables(key, model, shape), jax.random.key(0))

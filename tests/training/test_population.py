@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import importlib
 from typing import Any
 
 import jax
@@ -25,7 +24,7 @@ from jaxaug.training import (
     make_train_step,
 )
 from jaxaug.training import population_engines as engines
-from jaxaug.training.device_data import device_split
+from jaxaug.training.engine import EpochRunner
 from jaxaug.training.loop import TIMES
 
 CLASSES, BATCH = 3, 8
@@ -45,18 +44,18 @@ ABOUT: dict[str, Any] = {"shape": DATA.shape, "num_examples": len(DATA.train.lab
 @pytest.fixture(scope="module", autouse=True)
 def shared_programs():
     """Runs of the same steps share what is compiled."""
-    compiled, found = loop.compiled_programs, {}
+    runners = {}
 
-    def programs(state, train_step, eval_step, dataset, *, train_data=None, **options):
-        data_form = None if train_data is None else train_data.labels.shape
-        key = (train_step, jnp.shape(state.step), data_form, *sorted(options.items()))
-        if key not in found:
-            found[key] = compiled(state, train_step, eval_step, dataset, train_data=train_data, **options)
-        return found[key]._replace(runner=found[key].runner.with_data(train_data or device_split(dataset.train)))
+    def runner(train_step, state, data, **options):
+        forms = [leaf.shape for leaf in jax.tree.leaves((state, data))]
+        key = (train_step, jax.tree.structure(state), *forms, *sorted(options.items()))
+        if key not in runners:
+            runners[key] = EpochRunner(train_step, state, data, **options)
+        return runners[key].with_data(data)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engines, "compiled_programs", programs)
-        patch.setattr(importlib.import_module("jaxaug.training.fit"), "compiled_programs", programs)
+        patch.setattr(engines, "EpochRunner", runner)
+        patch.setattr(loop, "EpochRunner", runner)
         yield
 
 

@@ -1,0 +1,180 @@
+"""Compares runs: `python -m experiments.compare RUN [RUN ...]` draws their curves, and makes a table of their errors.
+
+Runs that differ in nothing but the seed are one group, drawn as the mean over its runs and a band of one sample
+standard deviation. A group is compared up to the last epoch that all its runs have.
+"""
+
+import dataclasses
+import pathlib
+import shlex
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+import tyro
+
+from experiments.curves import Curve, draw_panels
+from experiments.result_lines import sample_deviation
+from experiments.run_directory import replace_text
+from experiments.stored_runs import StoredRun, differing_options, in_groups, stored_runs
+from experiments.tables import markdown_table, mean_of
+from jaxaug.checks import nearest
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """What is compared, and where to."""
+
+    runs: tyro.conf.Positional[tuple[pathlib.Path, ...]] = ()
+    """Directories of runs of experiments.train, on one dataset."""
+    output: pathlib.Path = pathlib.Path()
+    """Directory in which compare.md and compare.png are written; this one by default."""
+    over: tuple[str, ...] = ("seed",)
+    """Options that the runs of a group may differ in: "seed features_from" for second stages, each on its own first."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Runs of one experiment."""
+
+    label: str
+    runs: list[StoredRun]
+
+    def curve(self, metric: str) -> Curve | None:
+        """Returns the metric in the epochs in which all runs have it, None where there is none; accuracies as errors.
+
+        An error is what is missing from 100 % accuracy, and `test_error` is made from `test_accuracy`.
+        """
+        name = metric.replace("_error", "_accuracy")
+        found = [{r["epoch"]: r[name] for r in run.records if r.get(name) is not None} for run in self.runs]
+        epochs = sorted(set.intersection(*map(set, found)))
+        values = np.array([[of_run[epoch] for epoch in epochs] for of_run in found])
+        return Curve(self.label, epochs, 100 * (1 - values) if metric != name else values) if epochs else None
+
+    @property
+    def test_error(self) -> Curve:
+        """The test error of every run, in percent."""
+        curve = self.curve("test_error")
+        if curve is None:
+            paths = ", ".join(str(run.path) for run in self.runs)
+            raise ValueError(f"runs that were tested after one and the same epoch are expected; {paths} were not.")
+        return curve
+
+    @property
+    def examples_per_second(self) -> float:
+        """The mean over runs of the median over epochs: the first has the compilation in it."""
+        return float(np.mean([np.median([r["examples_per_second"] for r in run.records]) for run in self.runs]))
+
+
+def groups_of(runs: Sequence[StoredRun], over: Sequence[str] = ("seed",)) -> list[Group]:
+    """Returns the groups, each named by what it has in the options in which they differ."""
+    for name in over:
+        if name not in runs[0].options:
+            raise ValueError(nearest(name, runs[0].options, "option"))
+    for i, run in enumerate(runs):
+        for other in runs[:i]:
+            if run.options == other.options:
+                raise ValueError(
+                    f"{other.path} and {run.path} have one config and one seed, so they are one measurement; "
+                    "each is expected once."
+                )
+    groups = in_groups(runs, over)
+    differing = differing_options([group[0] for group in groups], besides=over)
+    return [Group(", ".join(d) or group[0].title, group) for d, group in zip(differing, groups, strict=True)]
+
+
+def table(groups: Sequence[Group]) -> str:
+    """Returns the Markdown table: a row for each group."""
+    validations = [group.curve("validation_error") for group in groups]
+    header = ["runs", "seeds", "test error, %", "best validation error, %", "epochs", "examples/s"]
+    rows = []
+    for group, validation in zip(groups, validations, strict=True):
+        error = group.test_error
+        of, last = {run.config.epochs for run in group.runs}, error.epochs[-1]
+        best = "-" if validation is None else mean_of(validation.values.min(axis=1), sample_deviation)
+        rows.append(
+            [
+                group.label,
+                str(len(group.runs)),
+                mean_of(error.values[:, -1], sample_deviation),
+                best,
+                str(last) if of == {last} else f"{last} of {' or '.join(map(str, sorted(of)))}",
+                f"{group.examples_per_second:,.0f}",
+            ]
+        )
+    if not any(validations):
+        header, *rows = ([cell for place, cell in enumerate(line) if place != 3] for line in (header, *rows))
+    return markdown_table(header, rows)
+
+
+def notes(groups: Sequence[Group]) -> list[str]:
+    """Returns a sentence for each run that is not finished."""
+    return [
+        f"{run.shortfall}; its row is of epoch {group.test_error.epochs[-1]}."
+        for group in groups
+        for run in group.runs
+        if run.shortfall
+    ]
+
+
+def draw(groups: Sequence[Group], path: pathlib.Path) -> None:
+    """Draws training loss, validation error where there is one, and test error of the groups to a PNG."""
+    quantities = {
+        "training loss (as augmented)": "train_loss",
+        "validation error, %": "validation_error",
+        "test error, %": "test_error",
+    }
+    curves = {title: [group.curve(metric) for group in groups] for title, metric in quantities.items()}
+    panels = {title: [c for c in found if c] for title, found in curves.items() if any(found)}
+    draw_panels(panels, path, logarithmic=True)
+
+
+def page(groups: Sequence[Group], command: str) -> str:
+    """Returns the Markdown page."""
+    listed = [
+        f"- {group.label}: " + ", ".join(f"{run.path} (seed {run.config.seed})" for run in group.runs)
+        for group in groups
+    ]
+    said = "".join(f"\n{note}\n" for note in notes(groups))
+    return f"""# Runs on {groups[0].runs[0].config.data.name}
+
+Test error of the last epoch and smallest validation error; mean ± sample standard deviation over seeds, also in the
+picture, where there are several.
+
+{table(groups)}
+{said}
+![Training loss and error over the epochs](compare.png)
+
+{chr(10).join(listed)}
+
+```sh
+{command}
+```
+"""
+
+
+def run(command: Command, arguments: Sequence[str]) -> None:
+    """Writes table and picture, and prints the table."""
+    groups = groups_of(stored_runs(command.runs), command.over)
+    text = page(groups, f"python -m experiments.compare {shlex.join(arguments)}")
+    command.output.mkdir(parents=True, exist_ok=True)
+    draw(groups, command.output / "compare.png")
+    replace_text(command.output / "compare.md", text)
+    print("\n".join([table(groups), *notes(groups)]))
+    print(f"{command.output / 'compare.md'} has the table, {command.output / 'compare.png'} the curves.")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; a mistake in it is one sentence and exit status 2."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    command = tyro.cli(Command, prog="python -m experiments.compare", description=__doc__, args=list(arguments))
+    try:
+        run(command, arguments)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

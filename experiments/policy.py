@@ -1,0 +1,58 @@
+"""A policy: augmentations and mixing by name, as options and files hold them. It is data, never code."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+from experiments.config import Config
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """What `experiments.train` calls --augment and --mix."""
+
+    augment: tuple[str, ...] = ()
+    mix: str | None = None
+
+    def __str__(self) -> str:
+        return " + ".join((*self.augment, *([self.mix] if self.mix else []))) or "nothing"
+
+
+def policy_json(policy: Policy) -> dict[str, Any]:
+    """Returns the policy as data that JSON can hold."""
+    return {"augment": list(policy.augment), "mix": policy.mix}
+
+
+def policy_in(path: pathlib.Path) -> Policy:
+    """Returns the policy of a file of `experiments.search`, or raises what is wrong with it."""
+    try:
+        data = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"the policy file {path} cannot be read: {str(error).splitlines()[0]}.") from None
+    policy = data.get("policy") if isinstance(data, dict) else None
+    augment, mix = (policy.get("augment"), policy.get("mix")) if isinstance(policy, dict) else (None, None)
+    if (
+        not isinstance(augment, list)
+        or not all(isinstance(text, str) for text in augment)
+        or not (mix is None or isinstance(mix, str))
+    ):
+        raise ValueError(
+            f"the policy file {path} holds no policy; "
+            '{"policy": {"augment": ["rotate(degrees=5.0)"], "mix": null}} is expected.'
+        )
+    return Policy(tuple(augment), mix)
+
+
+def with_policy_of_file(config: Config) -> Config:
+    """Returns the config, with what a policy file says in the place of the file that its --augment names."""
+    files = [text for text in config.augment if text.endswith(".json")]
+    if not files:
+        return config
+    if len(config.augment) > 1 or config.mix is not None:
+        raise ValueError(
+            "a policy file stands for all of --augment and --mix; got "
+            f"{Policy(config.augment, config.mix)}, beside the file."
+        )
+    policy = policy_in(pathlib.Path(files[0]))
+    return dataclasses.replace(config, augment=policy.augment, mix=policy.mix)

@@ -1,0 +1,1 @@
+"""Search of augmentations by affinity and diversity."""

@@ -1,0 +1,83 @@
+"""Search of augmentations: `python -m experiments.search digits`.
+
+One clean network and a few epochs of every candidate give the table of affinity, diversity and score. What wins is
+written to a policy file: `python -m experiments.train --augment search/search.json`.
+"""
+
+import dataclasses
+import pathlib
+import sys
+from typing import Annotated, Literal
+
+import tyro
+
+from experiments.policy import Policy, policy_json
+from experiments.run_directory import environment, replace_text
+from experiments.search.candidates import default_candidates
+from experiments.search.report import draw, report_json, table
+from experiments.search.setup import Source, Training, loaded, made, parts
+from jaxaug.data import Dataset
+from jaxaug.search import SearchResult, search
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """What is searched, and how."""
+
+    source: Annotated[Source, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Source)
+    training: Annotated[Training, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Training)
+    early_epochs: int = 3
+    """Epochs of every candidate."""
+    seeds: int = 2
+    """Searches whose affinities and diversities are averaged."""
+    indicator: Literal["product", "log_sum", "z_score_sum", "rank_sum", "constrained"] = "rank_sum"
+    """What makes one score of affinity and diversity."""
+    output: pathlib.Path = pathlib.Path("search")
+    """Directory of search.json and search.png."""
+    quiet: bool = False
+    """No progress bar."""
+
+
+def found(command: Command, dataset: Dataset, policies: list[Policy]) -> SearchResult:
+    """Returns the result of the search, with a progress bar where someone looks."""
+    from tqdm import tqdm
+
+    total = command.seeds * (command.training.epochs + len(policies) * command.early_epochs)
+    off = command.quiet or not sys.stderr.isatty()
+    with tqdm(total=total, unit="epoch", desc="search", disable=off) as bar:
+        return search(
+            {str(policy): made(policy, dataset) for policy in policies},
+            dataset,
+            **parts(command.training, dataset),
+            epochs=command.training.epochs,
+            early_epochs=command.early_epochs,
+            batch_size=command.training.batch_size,
+            seeds=range(command.seeds),
+            indicator=command.indicator,
+            on_epoch=bar.update,
+        )
+
+
+def main() -> int:
+    """Searches, and writes what was found."""
+    command = tyro.cli(Command, description=__doc__, prog="python -m experiments.search")
+    try:
+        dataset = loaded(command.source)
+        policies = default_candidates(dataset.shape)
+        result = found(command, dataset, policies)
+    except (ValueError, FileNotFoundError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(table(result))
+    command.output.mkdir(parents=True, exist_ok=True)
+    best = next(policy for policy in policies if str(policy) == result.ranking[0])
+    path = command.output / "search.json"
+    about = {"command": " ".join(["python -m experiments.search", *sys.argv[1:]]), **environment()}
+    replace_text(path, report_json(policy_json(best), result, about))
+    draw(result, command.output / "search.png")
+    print(f"{path} holds the first: python -m experiments.train --augment {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

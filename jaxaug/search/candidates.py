@@ -1,0 +1,91 @@
+"""The candidates of a search: augmentations that keep shapes, as pytrees of their numbers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxaug.checks import described
+from jaxaug.compose import Augmentation, chain
+from jaxaug.data import Split
+from jaxaug.search.affinity import affinity
+from jaxaug.search.relative import Kind
+
+if TYPE_CHECKING:
+    import flax.linen as nn
+
+_EXAMPLES = 4  # in the batch that a candidate is tried on
+_BATCH = 500  # validation images in a forward pass, among which labels mix too
+
+
+def checked_candidates(
+    candidates: Mapping[str, Augmentation], shape: tuple[int, ...], num_classes: int
+) -> list[Augmentation]:
+    """Returns the candidates as pytrees of those numbers that can be traced, or raises what is wrong with one."""
+    if not candidates:
+        raise ValueError("search takes at least one candidate; got none.")
+    shapes = {"image": (_EXAMPLES, *shape), "label": (_EXAMPLES, num_classes)}
+    batch = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
+    return [_traceable(name, augment, batch) for name, augment in candidates.items()]
+
+
+def _traceable(name: str, augment: Augmentation, batch: dict[str, Any]) -> Augmentation:
+    """Returns the augmentation, its numbers written down where one of them fixes a shape."""
+    if not callable(augment):
+        raise TypeError(f"search takes augmentations (key, batch) -> batch; got {type(augment).__name__} as {name!r}.")
+
+    def applied(augment: Augmentation, batch: dict[str, Any]) -> Any:
+        return augment(jax.random.key(0), batch)
+
+    if jax.tree.structure(augment) == jax.tree.structure(0):  # a bare function is no pytree
+        augment = chain(augment)
+    try:
+        out = jax.eval_shape(applied, with_arrays(augment), batch)
+    except jax.errors.JAXTypeError:
+        numbers = augment
+        augment = chain(lambda key, batch: numbers(key, batch))
+        out = jax.eval_shape(applied, augment, batch)
+    for what, old in batch.items():
+        if out[what].shape != old.shape:
+            raise ValueError(
+                f"search takes candidates that keep shapes; {name!r} makes of {what} {described(old)} "
+                f"{described(out[what])}."
+            )
+    return augment
+
+
+def with_arrays(augment: Augmentation) -> Any:
+    """Returns the augmentation with its numbers as arrays, of which a population can be made."""
+    return jax.tree.map(lambda number: jnp.asarray(number, jnp.float32), augment)
+
+
+def candidate_affinities(
+    augments: list[Augmentation],
+    model: "nn.Module",
+    clean: Sequence[Any],
+    keys: jax.Array,
+    validation: Split,
+    num_classes: int,
+    normalize: Callable[[jax.Array], jax.Array],
+    kind: Kind,
+) -> np.ndarray:
+    """Returns the affinity of every candidate for every seed's clean network, `[P, S]`."""
+    from jaxaug.training.device_data import device_split, gathered_batch
+
+    data = device_split(validation)
+    batch = gathered_batch(data, jnp.arange(data.size, dtype=jnp.int32), num_classes)
+
+    @jax.jit
+    def measured(augment: Augmentation, variables: Any, key: jax.Array) -> jax.Array:
+        def predict(images: jax.Array) -> Any:
+            return model.apply(variables, normalize(images), train=False)
+
+        size = min(_BATCH, data.size)
+        return affinity(predict, augment, key, batch["image"], batch["label"], kind=kind, batch_size=size)
+
+    runs = [(state.inference_variables, key) for state, key in zip(clean, keys, strict=True)]
+    return np.array(
+        [[measured(with_arrays(a), variables, key) for variables, key in runs] for a in augments], np.float32
+    )

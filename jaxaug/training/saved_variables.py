@@ -1,0 +1,98 @@
+"""The weights of a finished run, from its checkpoints, which are only read."""
+
+import json
+import pathlib
+import warnings
+from typing import Any, NamedTuple
+
+import jax
+import orbax.checkpoint as ocp
+
+from jaxaug.training.integrity import differences, fingerprints, sha256, structure
+
+
+class SavedVariables(NamedTuple):
+    """What a network is applied with in inference, and when that was saved."""
+
+    step: int
+    variables: dict[str, Any]  # "params" and "batch_stats"
+
+
+def saved_variables(
+    directory: str | pathlib.Path, like: dict[str, Any], *, what: str = "network", without: str | None = None
+) -> SavedVariables:
+    """Returns what the newest whole checkpoint holds: the moving average of the weights where the run keeps one.
+
+    Args:
+      directory: of the run's `Checkpoints`.
+      like: {"params", "batch_stats"}: arrays of the shapes and dtypes that are expected, or `jax.ShapeDtypeStruct`.
+      what: what they are, for messages.
+      without: a name in "params" that `like` leaves out.
+
+    Raises:
+      FileNotFoundError: there is no checkpoint that is whole.
+      ValueError: it holds other variables; the sentence names what differs.
+    """
+    directory = pathlib.Path(directory).resolve()
+    expected = structure(like)
+    steps = sorted(ocp.utils.checkpoint_steps(directory), reverse=True) if directory.is_dir() else []
+    for step in steps:
+        path = directory / str(step)
+        try:
+            # Not through `Checkpoints`, which tidies its directory up and sets damaged checkpoints aside.
+            about = json.loads((path / "about" / "metadata").read_text())
+            if about.pop("sha256") != sha256(about):
+                raise ValueError("its description is not the one that was saved")
+            found = _of_inference(about["structure"], without)
+            if found == expected:
+                variables = _restored(path / "state", like, averaged=_averaged(about["structure"]))
+                if fingerprints(variables) != _of_inference(about["fingerprints"], without):
+                    raise ValueError("its arrays are not those that were saved")
+                return SavedVariables(step, variables)
+        except Exception as error:  # whatever a damaged file makes of its reader
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            warnings.warn(f"the checkpoint {path} cannot be read ({reason}); one before it is used.", stacklevel=3)
+            continue
+        raise ValueError(f"the checkpoint {path} is of another {what}: {_first_difference(found, expected)}.")
+    raise FileNotFoundError(f"there is no checkpoint that can be read in {directory}.")
+
+
+def _averaged(entries: dict[str, Any]) -> bool:
+    """Returns whether a run keeps a moving average, from the paths of the leaves of its state."""
+    return any(path.startswith(".average[") for path in entries)
+
+
+def _of_inference(entries: dict[str, Any], without: str | None) -> dict[str, Any]:
+    """Returns the entries of the leaves that inference takes, by their paths in {"params", "batch_stats"}."""
+    prefixes = {".average": ""} if _averaged(entries) else {f".{n}": f"['{n}']" for n in ("params", "batch_stats")}
+    named = {
+        new + path.removeprefix(old): value
+        for path, value in entries.items()
+        for old, new in prefixes.items()
+        if path.startswith(f"{old}[")
+    }
+    return {path: value for path, value in named.items() if not path.startswith(f"['params']['{without}']")}
+
+
+def _first_difference(found: dict[str, str], expected: dict[str, str]) -> str:
+    """Returns the first entry in which they differ, and how many more there are: of another network, hundreds."""
+    paths = sorted(p for p in found.keys() | expected.keys() if found.get(p) != expected.get(p))
+    first = differences(*({p: d[p] for p in paths[:1] if p in d} for d in (found, expected)))
+    return first + (f", and {len(paths) - 1} more" if len(paths) > 1 else "")
+
+
+def _restored(path: pathlib.Path, like: dict[str, Any], *, averaged: bool) -> dict[str, Any]:
+    """Returns the part of a saved state that is as `like`."""
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+
+    def wanted_leaf(leaf: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, "sharding", None) or here)
+
+    like = jax.tree.map(wanted_leaf, like)
+    wanted = {"average": like} if averaged else like
+    arguments = ocp.checkpoint_utils.construct_restore_args(wanted)
+    with ocp.PyTreeCheckpointer() as reader:
+        restored = reader.restore(
+            path, args=ocp.args.PyTreeRestore(item=wanted, restore_args=arguments, partial_restore=True)
+        )
+    return restored["average"] if averaged else restored
