@@ -120,9 +120,10 @@ def page(lines: list[dict[str, Any]], picture: str) -> str:
     return f"""# ShakeDrop on two endings of a residual block
 
 Written by `python -m experiments.shakedrop --data-dir DIR` from the lines of [shakedrop.jsonl](shakedrop.jsonl):
-{lines[0]["about"]}. Set A is alpha in [-1, 1] and beta in [0, 1], made for blocks that end with the addition; set B is
-alpha = 0 and beta in [0, 1], made for blocks with a ReLU after it. Gate and noise are drawn for each example unless a
-level is named; "no switch" is p = 0 in every block. Test error of the last epoch, mean ± sample deviation over
+{lines[0]["about"]}.
+Set A is alpha in [-1, 1] and beta in [0, 1], made for blocks that end with the addition; set B is alpha = 0 and beta in
+[0, 1], made for blocks with a ReLU after it. Gate and noise are drawn for each example unless a level is named; "no
+switch" is p = 0 in every block. Test error of the last epoch, mean ± sample deviation over
 {len(lines[0]["accuracies"])} seeds, which fix images, weights and order.
 {"".join(table(lines, ending) for ending in ENDINGS)}
 ![Training losses of both endings]({picture})

@@ -1,6 +1,7 @@
 """Every test runs with jax's strict promotion rules, and jaxtyping's annotations checked by beartype."""
 
 import os
+import pathlib
 from collections.abc import Iterator
 
 # Two workers share two cores: one BLAS thread each keeps them out of each other's way.
@@ -13,6 +14,14 @@ from jaxtyping import install_import_hook
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Most of the time goes into compiling, and many tests compile what one before them did: every worker keeps what it
+# compiled, also for the next time. (Two that share a directory would read what the other has half written.)
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
+_COMPILED = pathlib.Path(__file__).parent.parent / ".pytest_cache" / "compiled" / _WORKER
+jax.config.update("jax_compilation_cache_dir", str(_COMPILED))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 install_import_hook("jaxaug", "beartype.beartype")
 

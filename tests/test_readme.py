@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
-PAGES = ["README.md", "CONTRIBUTING.md", "results/README.md", "colabs/README.md"]
+PAGES = ["README.md", "docs/methods/README.md", "CONTRIBUTING.md", "results/README.md", "colabs/README.md"]
 
 
 def blocks(language: str) -> list[str]:

@@ -29,7 +29,7 @@ class Command:
     """Networks in the population."""
     repetitions: int = 15
     """Turns."""
-    examples: int = 1280
+    examples: int = 256
     """Training examples of the convolutional networks."""
 
 

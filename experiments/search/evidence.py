@@ -87,7 +87,7 @@ def full_runs(command: Command) -> dict[str, Any]:
 def _by_epoch(records: list[list[Record]], name: str, command: Command) -> list[list[list[float | None]]]:
     """Returns a number of every candidate, seed and epoch; None from where a run ceased to be finite."""
     epochs = command.training.epochs
-    values = [[record[name] for record in run] + [None] * (epochs - len(run)) for run in records]
+    values = [[round(record[name], 6) for record in run] + [None] * (epochs - len(run)) for run in records]
     return [values[start : start + command.seeds] for start in range(0, len(values), command.seeds)]
 
 
