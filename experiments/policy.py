@@ -44,15 +44,17 @@ def policy_in(path: pathlib.Path) -> Policy:
     return Policy(tuple(augment), mix)
 
 
-def with_policy_of_file(config: Config) -> Config:
-    """Returns the config, with what a policy file says in the place of the file that its --augment names."""
+def with_policy_of_file(config: Config, default: Config) -> Config:
+    """Returns the config, with a policy file's augmentations and mixing where its --augment names such a file.
+
+    The mixing of the config that it was made of, `default`, gives way; one of the command line is a contradiction.
+    """
     files = [text for text in config.augment if text.endswith(".json")]
     if not files:
         return config
-    if len(config.augment) > 1 or config.mix is not None:
-        raise ValueError(
-            "a policy file stands for all of --augment and --mix; got "
-            f"{Policy(config.augment, config.mix)}, beside the file."
-        )
+    others = [text for text in config.augment if text not in files[:1]]
+    others += [config.mix] if config.mix and config.mix != default.mix else []
+    if others:
+        raise ValueError(f"a policy file stands for all of --augment and --mix; got {', '.join(others)} beside it.")
     policy = policy_in(pathlib.Path(files[0]))
     return dataclasses.replace(config, augment=policy.augment, mix=policy.mix)

@@ -52,7 +52,7 @@ def parsed(arguments: Sequence[str]) -> tuple[str, Command]:
         default=Command(config),
         args=list(options),
     )
-    command = dataclasses.replace(command, config=with_policy_of_file(command.config))
+    command = dataclasses.replace(command, config=with_policy_of_file(command.config, config))
     if (named and name != stored_name) or (command.config != config and command.resume is not None):
         changed = f"the config is {name!r}, not {stored_name!r}" if named and name != stored_name else ""
         changed = changed or differences(as_json(command.config), as_json(config))

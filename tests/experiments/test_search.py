@@ -42,7 +42,7 @@ def test_what_wins_is_a_policy_that_training_takes(
     written = json.loads((tmp_path / "search.json").read_text())
     assert [row["candidate"] for row in written["candidates"]] == [str(policy) for policy in FEW]
     best = max(written["candidates"], key=lambda row: row["scores"])["candidate"]
-    config = with_policy_of_file(Config(augment=(str(tmp_path / "search.json"),)))
+    config = with_policy_of_file(Config(augment=(str(tmp_path / "search.json"),)), Config())
     assert str(Policy(config.augment, config.mix)) == best
     assert (tmp_path / "search.png").read_bytes().startswith(b"\x89PNG")
 
@@ -58,12 +58,14 @@ def test_a_policy_file_stands_for_augment_and_mix(tmp_path: pathlib.Path) -> Non
     policy = Policy(("rotate(degrees=5.0)",), "mixup")
     path.write_text(json.dumps({"policy": policy_json(policy)}))
     assert policy_in(path) == policy
-    config = with_policy_of_file(Config(augment=(str(path),)))
+    given, mixing = Config(augment=(str(path),)), Config(mix="cutmix")
+    config = with_policy_of_file(given, Config())
     assert (config.augment, config.mix) == (policy.augment, policy.mix)
-    assert with_policy_of_file(Config()) == Config()
+    assert with_policy_of_file(dataclasses.replace(given, mix="cutmix"), mixing) == config
+    assert with_policy_of_file(mixing, Config()) == mixing
     for more in ({"mix": "ricap"}, {"augment": (str(path), "flip_left_right")}):
         with pytest.raises(ValueError, match="stands for all of --augment and --mix"):
-            with_policy_of_file(dataclasses.replace(Config(augment=(str(path),)), **more))
+            with_policy_of_file(dataclasses.replace(given, **more), mixing)
 
 
 @pytest.mark.parametrize(
