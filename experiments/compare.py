@@ -18,6 +18,7 @@ from experiments.result_lines import sample_deviation
 from experiments.run_directory import replace_text
 from experiments.stored_runs import StoredRun, differing_options, in_groups, stored_runs
 from experiments.tables import markdown_table, mean_of
+from experiments.terminal import exit_status
 from jaxaug.checks import nearest
 
 
@@ -168,12 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; a mistake in it is one sentence and exit status 2."""
     arguments = sys.argv[1:] if arguments is None else arguments
     command = tyro.cli(Command, prog="python -m experiments.compare", description=__doc__, args=list(arguments))
-    try:
-        run(command, arguments)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(lambda: run(command, arguments), ValueError, OSError)
 
 
 if __name__ == "__main__":

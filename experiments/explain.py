@@ -19,6 +19,7 @@ from experiments.explained import Method, Trained, explained, make_explain, trai
 from experiments.explained_sheet import draw_sheet, image_cells, map_cells
 from experiments.run_directory import replace_text
 from experiments.stored_runs import StoredRun, differing_options, stored_runs
+from experiments.terminal import exit_status
 from experiments.train import warnings_as_notes
 from jaxaug.checks import check_size
 from jaxaug.data import Split
@@ -141,12 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; a mistake in it is one sentence and exit status 2."""
     arguments = sys.argv[1:] if arguments is None else arguments
     command = tyro.cli(Command, prog="python -m experiments.explain", description=__doc__, args=list(arguments))
-    try:
-        run(command, arguments)
-    except (ValueError, TypeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(lambda: run(command, arguments), ValueError, TypeError, OSError)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,19 @@
-"""What a run shows on the terminal."""
+"""What a command shows on the terminal."""
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from jaxaug.training.loop import Progress, Record
+
+
+def exit_status(run: Callable[[], int | None], *mistakes: type[Exception]) -> int:
+    """Returns what a command ends with: its own status, or 2 after one sentence where one of the mistakes was made."""
+    try:
+        return run() or 0
+    except mistakes as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
 
 
 class Terminal:

@@ -20,7 +20,7 @@ from experiments.curves import draw_curves
 from experiments.policy import with_policy_of_file
 from experiments.run_directory import RunDirectory
 from experiments.second_stage import with_features
-from experiments.terminal import Terminal
+from experiments.terminal import Terminal, exit_status
 from jaxaug.training import Checkpoints, Hooks, NonFiniteError, TrainState, fit
 from jaxaug.training.engine import Sums
 from jaxaug.training.integrity import differences
@@ -221,10 +221,8 @@ def run(name: str, command: Command) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; a mistake in it is one sentence and exit status 2."""
     try:
-        return run(*parsed(sys.argv[1:] if arguments is None else arguments))
-    except (ValueError, TypeError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        arguments = sys.argv[1:] if arguments is None else arguments
+        return exit_status(lambda: run(*parsed(arguments)), ValueError, TypeError, FileNotFoundError)
     except KeyboardInterrupt:
         print("Interrupted; what was saved before stays.", file=sys.stderr)
         return 130

@@ -17,8 +17,9 @@ from jaxaug.data import Dataset
 from jaxaug.training import init_population, make_optimizer, make_train_step
 from jaxaug.training.device_data import device_split
 from jaxaug.training.engine import EpochRunner
+from jaxaug.training.loop import trained_epoch
 from jaxaug.training.population import chosen_population_engine
-from jaxaug.training.population_engines import stacked, step_jaxpr
+from jaxaug.training.population_engines import Silent, stacked, step_jaxpr
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,11 +71,7 @@ class Setting:
 
 
 def _after_an_epoch(runner: EpochRunner, state: Any) -> Any:
-    sums = runner.zero_sums()
-    order, _ = runner.epoch_start(state)
-    for _, program in runner.programs(0):
-        state, sums, _ = program(state, sums, runner.data, order)
-    return state
+    return trained_epoch(runner, state, runner.zero_sums(), 0, 1, Silent())[0]
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from experiments.run_directory import environment, replace_text
 from experiments.search.candidates import default_candidates
 from experiments.search.report import draw, report_json, table
 from experiments.search.setup import Source, Training, loaded, made, parts
+from experiments.terminal import exit_status
 from jaxaug.data import Dataset
 from jaxaug.search import SearchResult, search
 
@@ -58,16 +59,11 @@ def found(command: Command, dataset: Dataset, policies: list[Policy]) -> SearchR
         )
 
 
-def main() -> int:
-    """Searches, and writes what was found."""
-    command = tyro.cli(Command, description=__doc__, prog="python -m experiments.search")
-    try:
-        dataset = loaded(command.source)
-        policies = default_candidates(dataset.shape)
-        result = found(command, dataset, policies)
-    except (ValueError, FileNotFoundError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+def run(command: Command) -> None:
+    """Searches, prints the table, and writes file and picture."""
+    dataset = loaded(command.source)
+    policies = default_candidates(dataset.shape)
+    result = found(command, dataset, policies)
     print(table(result))
     command.output.mkdir(parents=True, exist_ok=True)
     best = next(policy for policy in policies if str(policy) == result.ranking[0])
@@ -76,7 +72,12 @@ def main() -> int:
     replace_text(path, report_json(policy_json(best), result, about))
     draw(result, command.output / "search.png")
     print(f"{path} holds the first: python -m experiments.train --augment {path}")
-    return 0
+
+
+def main() -> int:
+    """Runs the command line; a mistake in it is one sentence and exit status 2."""
+    command = tyro.cli(Command, description=__doc__, prog="python -m experiments.search")
+    return exit_status(lambda: run(command), ValueError, FileNotFoundError, RuntimeError)
 
 
 if __name__ == "__main__":

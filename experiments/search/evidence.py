@@ -22,7 +22,7 @@ from experiments.search.setup import Source, Training, loaded, made, parts
 from jaxaug.compose import chain
 from jaxaug.sampling import always
 from jaxaug.search.augmentation_search import checked_validation
-from jaxaug.search.candidates import candidate_affinities, checked_candidates, with_arrays
+from jaxaug.search.candidates import candidate_affinities, candidate_states, checked_candidates
 from jaxaug.training import fit_population, init_population, make_eval_step, make_train_step
 from jaxaug.training.loop import Record
 
@@ -53,11 +53,7 @@ def full_runs(command: Command) -> dict[str, Any]:
     keys = jnp.stack([jax.random.key(seed) for seed in range(command.seeds)])
     size = len(dataset.train.labels)
     first = init_population(keys, model, optimizer, strategy, shape=dataset.shape, num_examples=size)
-    states = [
-        jax.tree.map(jnp.copy, dataclasses.replace(state, strategy_state=with_arrays(augment)))
-        for augment in augments
-        for state in first
-    ]
+    states = candidate_states(first, augments)
     with tqdm(total=len(states) * command.training.epochs, unit="epoch", disable=not sys.stderr.isatty()) as bar:
         trained, records = fit_population(
             states,

@@ -12,7 +12,7 @@ from jaxtyping import Array
 from jaxaug.checks import check_choice, check_size
 from jaxaug.compose import Augmentation, chain
 from jaxaug.data import Dataset, Split
-from jaxaug.search.candidates import candidate_affinities, checked_candidates, with_arrays
+from jaxaug.search.candidates import candidate_affinities, candidate_states, checked_candidates
 from jaxaug.search.diversity import diversity
 from jaxaug.search.indicators import INDICATORS
 from jaxaug.search.pareto import pareto_front
@@ -141,13 +141,8 @@ def search(
     eval_step = make_eval_step(model, normalize=normalize)
     options: dict[str, Any] = {"batch_size": batch_size, "on_epoch": on_epoch}
     first = init_population(keys, model, optimizer, strategy, shape=dataset.shape, num_examples=size)
-
-    def copied(state: Any, augment: Augmentation) -> Any:
-        """Returns the first state with another augmentation, in buffers that can be given away."""
-        return jax.tree.map(jnp.copy, dataclasses.replace(state, strategy_state=with_arrays(augment)))
-
     clean, clean_records = fit_population(
-        [copied(state, chain()) for state in first],
+        candidate_states(first, [chain()]),
         train_step,
         eval_step,
         dataset,
@@ -159,7 +154,7 @@ def search(
         if state is None:
             raise RuntimeError(f"search trains a clean network first; that of seed {seed} ceased to be finite.")
     early = fit_population(
-        [copied(state, augment) for augment in augments for state in first],
+        candidate_states(first, augments),
         train_step,
         eval_step,
         dataset,

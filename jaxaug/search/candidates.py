@@ -1,5 +1,6 @@
 """The candidates of a search: augmentations that keep shapes, as pytrees of their numbers."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,17 @@ def _traceable(name: str, augment: Augmentation, batch: dict[str, Any]) -> Augme
 def with_arrays(augment: Augmentation) -> Any:
     """Returns the augmentation with its numbers as arrays, of which a population can be made."""
     return jax.tree.map(lambda number: jnp.asarray(number, jnp.float32), augment)
+
+
+def candidate_states(first: Sequence[Any], augments: Sequence[Augmentation]) -> list[Any]:
+    """Returns a state for every candidate and seed, candidate by candidate, in buffers that can be given away.
+
+    Args:
+      first: states of `init_population` for `always(..., in_state=True)`, one for each seed.
+      augments: the candidates.
+    """
+    given = [dataclasses.replace(state, strategy_state=with_arrays(a)) for a in augments for state in first]
+    return [jax.tree.map(jnp.copy, state) for state in given]
 
 
 def candidate_affinities(

@@ -145,13 +145,9 @@ def fit_population(
         batch_size=batch_size,
         sampling=sampling,
     )
-    waiting: list[Any] = list(states)
     results: dict[int, Member] = {}
     for places in _places_of_one_form(states):
-        # Taken out, since what is trained gives its memory away.
-        group = [waiting[place] for place in places]
-        for place in places:
-            waiting[place] = None
+        group = [states[place] for place in places]
         job = dataclasses.replace(job, datasets=[datasets[place] for place in places])
         jaxpr = step_jaxpr(train_step, group[0], datasets[0], batch_size)
         if (chosen_population_engine(jaxpr) if engine == "auto" else engine) == "one_by_one":

@@ -74,7 +74,7 @@ class _Records(Hooks):
         self._report(1)
 
 
-class _Silent(Hooks):
+class Silent(Hooks):
     """Shows nothing, and so also looks at nothing between the epochs."""
 
     seconds_between_progress = math.inf
@@ -84,16 +84,14 @@ def one_by_one(job: Job, states: list[TrainState]) -> Iterator[Member]:
     """Yields every member, trained by the same programs."""
     train = job.datasets[0].train
     programs = job.programs(states[0], device_split(train), population=False)
-    while states:
-        # Taken out, since what this list held would stay in memory.
-        state, dataset = states.pop(0), job.datasets[-len(states) - 1]
+    for state, dataset in zip(states, job.datasets, strict=True):
         if dataset.train is not train:
             train = dataset.train
             programs = programs._replace(runner=programs.runner.with_data(device_split(train)))
         hooks = _Records(job.report)
         try:
-            state, _ = fitted(programs, state, epochs=job.epochs, eval_every=job.eval_every, hooks=hooks)
-            yield state, hooks.records
+            trained, _ = fitted(programs, state, epochs=job.epochs, eval_every=job.eval_every, hooks=hooks)
+            yield trained, hooks.records
         except NonFiniteError:
             yield None, hooks.records
 
@@ -112,7 +110,8 @@ def together(job: Job, states: list[TrainState], at_once: int) -> Iterator[Membe
         data = shared_data or _spread(stacked([device_split(splits[place]) for place in places]), mesh, _MEMBER)
         if programs is None:
             programs = job.programs(chunk, data, population=True)
-        programs = programs._replace(runner=programs.runner.with_data(data))
+        else:
+            programs = programs._replace(runner=programs.runner.with_data(data))
         yield from _trained_chunk(job, programs, chunk, mesh, len(set(places)))
 
 
@@ -123,7 +122,7 @@ def _trained_chunk(job: Job, programs: Programs, states: TrainState, mesh: Mesh,
     running = set(range(members))
     for epoch in range(int(states.step[0]) // runner.steps_per_epoch, job.epochs):
         sums = _spread(runner.zero_sums(), mesh, _MEMBER)
-        states, sums, _ = trained_epoch(runner, states, sums, epoch, job.epochs, _Silent())
+        states, sums, _ = trained_epoch(runner, states, sums, epoch, job.epochs, Silent())
         host = jax.device_get(sums)
         evaluated = (epoch + 1) % job.eval_every == 0 or epoch + 1 == job.epochs
         results = {name: e.population_means(states) if evaluated else None for name, e in evaluators.items()}
