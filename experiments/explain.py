@@ -15,7 +15,7 @@ import numpy as np
 import tyro
 
 from experiments import explained_page
-from experiments.explained import Method, Trained, explained, make_explain, trained
+from experiments.explained import Method, Trained, explained, make_explain, spread_evenly, trained
 from experiments.explained_sheet import draw_sheet, image_cells, map_cells
 from experiments.run_directory import replace_text
 from experiments.stored_runs import StoredRun, differing_options, stored_runs
@@ -47,7 +47,7 @@ class Command:
     layer: str | None = None
     """Layer at which gradients are taken, as trunk/stage2_block1; what the classifier pools by default."""
     measured: int = 1000
-    """How many images, the first of the split, entropy and area are averaged over."""
+    """How many images, spread evenly over the split, entropy and area are averaged over."""
     data_dir: pathlib.Path | None = None
     """Where TFDS sets lie, if not where the runs had them."""
     output: pathlib.Path = pathlib.Path("explain.png")
@@ -81,7 +81,7 @@ def shown(command: Command, size: int) -> np.ndarray:
     if not command.indices:
         count = IMAGES if command.images is None else command.images
         check_size("experiments.explain", "--images", count, 1)
-        return np.arange(min(count, size)) * size // min(count, size)
+        return spread_evenly(count, size)
     if command.images is not None:
         raise ValueError(f"either --images or --indices is expected; got {command.images} and {command.indices}.")
     for index in command.indices:
@@ -106,11 +106,13 @@ def run(command: Command, arguments: Sequence[str]) -> None:
         networks = [trained(run, dataclasses.replace(run.config.data, **place)) for run in runs]
     split, names = common_split(networks, command.split), networks[0].dataset.class_names
     size = len(split.labels)
-    index, measured = shown(command, size), np.arange(min(command.measured, size))
+    index, measured = shown(command, size), spread_evenly(command.measured, size)
 
     columns, rows, heads = [image_cells(split, command.split, index, names)], [], titles(runs)
     for network, head in zip(networks, heads, strict=True):
-        explain = make_explain(network, method=command.method, layer=command.layer, of=command.of)
+        explain = make_explain(
+            network.model, network.dataset, method=command.method, layer=command.layer, of=command.of
+        )
         variables = network.saved.variables
         try:
             numbers = explained(explain, variables, split, measured, ("entropy", "area", "probability"))
@@ -123,12 +125,12 @@ def run(command: Command, arguments: Sequence[str]) -> None:
     maps = maps_in_words(command)
     footer = f"{maps}. Yellow: its maximum, violet: 0 or less. Box: the largest part above 20 % of the maximum."
     draw_sheet([["image"], *heads], list(zip(*columns, strict=True)), footer, command.output)
-    notes = explained_page.notes(networks, split, len(measured))
+    notes = explained_page.notes(networks, split, measured)
     text = explained_page.page(
         networks,
         rows,
         maps=maps,
-        images=f"the first {len(measured):,} of {size:,} images of the {command.split} split",
+        images=f"{len(measured):,} of the {size:,} images of the {command.split} split, spread evenly",
         said="".join(f"{note}\n\n" for note in notes),
         picture=command.output.name,
         command=f"python -m experiments.explain {shlex.join(arguments)}",

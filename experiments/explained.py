@@ -5,9 +5,11 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from experiments.build import built_dataset, built_model, normalization
 from experiments.config import Config, DataConfig
@@ -17,6 +19,7 @@ from jaxaug.data import Dataset, Split
 from jaxaug.explain import (
     bounding_box,
     cam,
+    effective_receptive_field,
     features_and_head,
     grad_cam,
     guided_gradients,
@@ -74,25 +77,25 @@ def named_class(of: str, names: Sequence[str]) -> int | None:
     return names.index(of) if of in names else None
 
 
-def make_explain(trained: Trained, *, method: Method, layer: str | None, of: str) -> Explain:
+def make_explain(network: Network, dataset: Dataset, *, method: Method, layer: str | None, of: str) -> Explain:
     """Returns the compiled function of a batch: images with maps over them, boxes, classes and numbers.
 
     Args:
-      trained: the network.
+      network: a model on the dataset.
+      dataset: what its images are normalised by, and the names of its classes.
       method: guided_grad_cam gives the sum over colours of the gradient's absolute values.
       layer: whose output the gradients are taken at; None is what the classifier pools.
       of: the class that is explained, "predicted", "label" or its name.
 
     Returns:
-      `f(variables, images in [0, 1], labels) -> {"picture": [B, H, W, 3], "box": [B, 4], "class": [B],
-      "probability": [B, K], "entropy": [B], "area": [B]}`, boxes and numbers those of maps resized to the images.
+      `f(variables, images in [0, 1], labels) -> {"map": [B, h, w], "class": [B], "probability": [B, K], "picture":
+      [B, H, W, 3], "box": [B, 4], "entropy": [B], "area": [B]}`, the last four as of `over_images`.
     """
     if layer is not None and method == "cam":
         raise ValueError(f"--layer is for grad_cam and guided_grad_cam, cam is of the last features; got {layer!r}.")
-    model, named = trained.model, named_class(of, trained.dataset.class_names)
-    normalize = normalization(trained.dataset)
+    named, normalize = named_class(of, dataset.class_names), normalization(dataset)
     # The networks' one result, where Linen's types know of two.
-    apply = cast(Callable[..., Any], functools.partial(model.apply, train=False))
+    apply = cast(Callable[..., Any], functools.partial(network.apply, train=False))
 
     def logits_of(variables: Any, images: jax.Array) -> jax.Array:
         return apply(variables, normalize(images))
@@ -103,7 +106,7 @@ def make_explain(trained: Trained, *, method: Method, layer: str | None, of: str
             features = apply(variables, inputs, method="features")
             head = functools.partial(apply, variables, method="head")
         else:
-            features, head = features_and_head(model, variables, inputs, layer, train=False)
+            features, head = features_and_head(network, variables, inputs, layer, train=False)
         if method == "cam":
             return cam(features, variables["params"][HEAD]["kernel"], classes)
         maps = grad_cam(head, features, classes).astype(jnp.float32)
@@ -119,17 +122,41 @@ def make_explain(trained: Trained, *, method: Method, layer: str | None, of: str
         given = labels if named is None else jnp.full_like(labels, named)
         classes = jnp.argmax(logits, axis=-1).astype(labels.dtype) if of == "predicted" else given
         maps = maps_of(variables, images, classes).astype(jnp.float32)
-        maps = jax.image.resize(maps, images.shape[:3], "bilinear")
-        return {
-            "picture": overlay(images, maps),
-            "box": bounding_box(maps),
-            "class": classes,
-            "probability": jax.nn.softmax(logits),
-            "entropy": map_entropy(maps),
-            "area": map_area(maps),
-        }
+        return {"map": maps, "class": classes, "probability": jax.nn.softmax(logits), **over_images(images, maps)}
 
     return explain
+
+
+def over_images(images: jax.Array, maps: jax.Array) -> dict[str, jax.Array]:
+    """Returns what maps `[B, h, w]`, resized to the images `[B, H, W, C]`, are drawn as and measured by."""
+    maps = jax.image.resize(maps, images.shape[:3], "bilinear")
+    return {
+        "picture": overlay(images, maps),
+        "box": bounding_box(maps),
+        "entropy": map_entropy(maps),
+        "area": map_area(maps),
+    }
+
+
+def make_field(network: nn.Module, dataset: Dataset, layer: str) -> Callable[[Any, ArrayLike], jax.Array]:
+    """Returns the compiled function `f(variables, images in [0, 1])` of the effective receptive field of a layer."""
+    normalize = normalization(dataset)
+
+    # The weights are no constants of the program: XLA would fold a whole backward pass of constants, for minutes.
+    @jax.jit
+    def field(variables: Any, images: ArrayLike) -> jax.Array:
+        def features(x: jax.Array) -> jax.Array:
+            return features_and_head(network, variables, x, layer, train=False)[0]
+
+        return effective_receptive_field(features, normalize(jnp.asarray(images)))
+
+    return field
+
+
+def spread_evenly(count: int, size: int) -> np.ndarray:
+    """Returns `count` places of `size`, all of them where there are no more: a split may be sorted by class."""
+    count = min(count, size)
+    return np.arange(count) * size // count
 
 
 def explained(

@@ -25,10 +25,10 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     return markdown_table(HEADER, rows)
 
 
-def notes(networks: Sequence[Trained], split: Split, measured: int) -> list[str]:
+def notes(networks: Sequence[Trained], split: Split, measured: np.ndarray) -> list[str]:
     """Returns a sentence for whatever is not as it might be thought."""
     found = [f"{n.run.shortfall}; its weights are of step {n.saved.step}." for n in networks if n.run.shortfall]
-    all_classes, classes = (len(np.unique(labels)) for labels in (split.labels, split.labels[:measured]))
+    all_classes, classes = (len(np.unique(labels)) for labels in (split.labels, split.labels[measured]))
     if classes < all_classes:
         found.append(f"The images measured are of {classes} of {all_classes} classes; a larger --measured takes more.")
     return found

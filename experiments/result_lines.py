@@ -42,8 +42,10 @@ def mean_text(values: np.ndarray, deviation: Callable[[np.ndarray], float], *, s
     return f"{np.mean(values):{sign}.{digits}f} ± {deviation(values):.{digits}f}"
 
 
-def paired_texts(values: np.ndarray, base: np.ndarray, deviation: Callable[[np.ndarray], float]) -> tuple[str, str]:
+def paired_texts(
+    values: np.ndarray, base: np.ndarray, deviation: Callable[[np.ndarray], float], *, digits: int = 2
+) -> tuple[str, str]:
     """Returns the difference to `base`, mean ± deviation over seeds, and the p value of the paired t test."""
     delta = values - base
     p = "1" if not delta.any() else f"{scipy.stats.ttest_rel(values, base).pvalue:.2g}"
-    return mean_text(delta, deviation, sign="+"), p
+    return mean_text(delta, deviation, sign="+", digits=digits), p

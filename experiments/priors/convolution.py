@@ -4,18 +4,16 @@ import functools
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from experiments.build import normalization
+from experiments.explained import make_field, spread_evenly
 from experiments.priors.runs import Budget, time_ratios, trained
-from jaxaug import DisentangledConv, create_model, effective_receptive_field
+from jaxaug import DisentangledConv, create_model
 from jaxaug.data import Dataset
-from jaxaug.explain import features_and_head, receptive_field_spread
+from jaxaug.explain import receptive_field_spread
 from jaxaug.models.parts import Factory
-from jaxaug.training import TrainState
 
 NETWORK = "resnet20"
 LAYER = "trunk/stage2_block1"
@@ -44,21 +42,14 @@ def learned_sigmas(params: Any) -> dict[str, float]:
     return dict(sorted(found.items(), key=lambda item: (item[0] != "stem/conv", item[0])))
 
 
-def field(model: nn.Module, state: TrainState, dataset: Dataset) -> np.ndarray:
-    """Returns the effective receptive field of the features of the second stage, on test images."""
-    images = normalization(dataset)(jnp.asarray(dataset.test.images[:IMAGES], jnp.float32) / 255.0)
-
-    def features(x: jax.Array) -> jax.Array:
-        return features_and_head(model, state.inference_variables, x, LAYER)[0]
-
-    return np.asarray(jax.jit(functools.partial(effective_receptive_field, features))(images))
-
-
 def row(arm: str, datasets: list[Dataset], budget: Budget) -> dict[str, Any]:
     """Returns accuracies, widths and receptive fields of one convolution, seed by seed."""
     model = models(datasets[0].num_classes)[arm]
     states, records = trained(model, datasets, budget)
-    fields = [field(model, state, dataset) for state, dataset in zip(states, datasets, strict=True)]
+    test = datasets[0].test
+    images = test.images[spread_evenly(IMAGES, len(test.labels))] / np.float32(255)
+    field = make_field(model, datasets[0], LAYER)
+    fields = [np.asarray(field(state.inference_variables, images)) for state in states]
     mean = np.mean([f / f.max() for f in fields], axis=0)
     return {
         "accuracies": [record["test_accuracy"] for record in records],
