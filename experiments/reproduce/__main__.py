@@ -1,0 +1,145 @@
+"""Redoes a table of a paper: `python -m experiments.reproduce TABLE --scale full|gpu10|cpu`.
+
+Every arm is trained over its seeds by `experiments.train`, and goes on where it was stopped. A finished arm is one line
+in results/reproduce/TABLE.jsonl; page and picture beside it are made from those lines alone.
+"""
+
+import dataclasses
+import pathlib
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tyro
+
+from experiments.reproduce.earlier import earlier_lines
+from experiments.reproduce.page import draw, line_of, page
+from experiments.reproduce.recipe import Places, arguments, located
+from experiments.reproduce.runs import RunStoppedError, finished, measured
+from experiments.reproduce.searched import searched_policy
+from experiments.reproduce.table import Arm, Block, Scale, Table
+from experiments.reproduce.tables import TABLES, named_table
+from experiments.result_lines import lines_of, write_lines
+from experiments.run_directory import RunDirectory, replace_text
+from experiments.terminal import exit_status
+from jaxaug.checks import check_size
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """Which table, how much of it, and where."""
+
+    table: tyro.conf.Positional[str]
+    """Its name."""
+    scale: Scale = "cpu"
+    """full: the paper's recipe; gpu10: ten minutes of a GPU for an arm; cpu: about an hour of two cores for a table."""
+    data_dir: pathlib.Path | None = None
+    """Where TFDS sets lie."""
+    tiny_imagenet: pathlib.Path | None = None
+    """A folder with train and val of some classes of Tiny ImageNet, which stand for ImageNet below scale full."""
+    seeds: int | None = None
+    """Seeds of every arm; None takes the scale's."""
+    blocks: tuple[str, ...] = ()
+    """Run only these blocks of the table."""
+    runs: pathlib.Path = pathlib.Path("runs/reproduce")
+    """Where the runs are kept."""
+    results: pathlib.Path = pathlib.Path("results")
+    """The lines are in reproduce/TABLE.jsonl here; what was measured before is read from here, too."""
+
+
+def to_run(table: Table, command: Command, lines: list[dict[str, Any]]) -> list[tuple[Block, Arm]]:
+    """Returns the arms that have no line yet; a block that was measured before, with a recipe of its own, is left."""
+    blocks = table.blocks_at(command.scale)
+    for name in command.blocks:
+        if name not in [block.name for block in blocks]:
+            raise ValueError(f"--blocks takes some of {', '.join(block.name for block in blocks)}; got {name}.")
+    earlier = {line["block"] for line in lines if "earlier" in line and line["scale"] == command.scale}
+    chosen = [b for b in blocks if b.name not in earlier and (not command.blocks or b.name in command.blocks)]
+    return [(b, arm) for b in chosen for arm in b.arms if line_of(lines, command.scale, b, arm) is None]
+
+
+def finished_arm(
+    table: Table, block: Block, arm: Arm, command: Command, places: Places, say: Callable[[int], None]
+) -> dict[str, Any]:
+    """Returns the line of an arm, after the runs of its seeds, each of which is said before it begins."""
+    cut = table.cuts[command.scale]
+    options = arguments(table, block, arm, command.scale)
+    name = "-".join("".join(c if c.isalnum() else "_" for c in part) for part in (block.name, arm.name))
+    directories = []
+    for seed in range(command.seeds or cut.seeds):
+        say(seed)
+        path = command.runs / command.scale / table.name / f"{name}-{seed}"
+        run = finished(path, [*located(options, places), "--seed", str(seed)])
+        if table.second_stage:
+            second = [*options, *second_stage(run), "--features-from", str(path)]
+            run = finished(path.with_name(f"{path.name}-second"), [*located(second, places), "--seed", str(seed)])
+        directories.append(run)
+    return {
+        "table": table.name,
+        "scale": command.scale,
+        "block": block.name,
+        "arm": arm.name,
+        "about": cut.about,
+        "command": f"python -m experiments.train {shlex.join(options)}",
+        **measured(directories),
+    }
+
+
+def second_stage(first: RunDirectory) -> list[str]:
+    """Returns what is other in the second stage: a sixth of the epochs, a plain classifier, classes equally often."""
+    epochs = max(1, first.records()[-1]["epoch"] // 6)
+    return ["--epochs", str(epochs), "--head", "None", "--logit-adjustment", "0", "--data.sampling", "class_balanced"]
+
+
+def written(table: Table, lines: list[dict[str, Any]], path: pathlib.Path) -> None:
+    """Writes lines, page and picture."""
+    write_lines(path, lines)
+    draw(table, lines, path.with_suffix(".png"))
+    replace_text(path.with_suffix(".md"), page(table, lines))
+
+
+def run(command: Command) -> int:
+    """Runs what is not in the lines yet."""
+    table = named_table(command.table)
+    if command.seeds is not None:
+        check_size("experiments.reproduce", "--seeds", command.seeds, 1)
+    path = command.results / "reproduce" / f"{table.name}.jsonl"
+    lines = lines_of(path) or earlier_lines(table.name, command.results)
+    waiting = to_run(table, command, lines)
+    places = Places(command.data_dir, command.tiny_imagenet)
+    if any("{policy}" in arm.options for _, arm in waiting):
+        places = places._replace(policy=searched_policy(command.data_dir, command.scale, command.runs))
+    if lines:
+        written(table, lines, path)
+    begun = time.monotonic()
+    for place, (block, arm) in enumerate(waiting):
+        left = (
+            f"; about {(time.monotonic() - begun) / place * (len(waiting) - place) / 60:.0f} min left" if place else ""
+        )
+        said = f"{block.name}, {arm.name} ({place + 1} of {len(waiting)} arms{left})"
+        try:
+            line = finished_arm(
+                table, block, arm, command, places, lambda seed, said=said: print(f"{said}, seed {seed}", flush=True)
+            )
+        except RunStoppedError as stopped:
+            print(f"The same command goes on from here; {len(lines)} arms are in {path}.", file=sys.stderr)
+            return stopped.status
+        lines = [*lines, line]
+        written(table, lines, path)
+    print(f"{path.with_suffix('.md')} has the table.")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; a mistake in it is one sentence and exit status 2."""
+    tables = "\n".join(f"  {name:20}  {table.title}" for name, table in TABLES.items())
+    command = tyro.cli(
+        Command, prog="python -m experiments.reproduce", description=f"{__doc__}\n\n{tables}", args=arguments
+    )
+    return exit_status(lambda: run(command), ValueError, TypeError, FileNotFoundError)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""The page and the picture of a table, made of the lines of its finished arms alone."""
+
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from experiments.reproduce.table import MARKS, SCALES, Arm, Block, Figure, Scale, Table
+from experiments.reproduce.verdict import LEVEL, Difference, paired_difference, verdict
+from experiments.result_lines import sample_deviation
+from experiments.run_directory import environment_in_words
+from experiments.tables import markdown_table, mean_of
+
+Lines = list[dict[str, Any]]
+HEADER = (
+    "arm", "paper, %", "ours, %", "difference: paper", "ours", "p", "seeds", "time of an example", "minutes of a run",
+)  # fmt: skip
+
+
+def line_of(lines: Lines, scale: Scale, block: Block, arm: Arm) -> dict[str, Any] | None:
+    """Returns the line of a finished arm."""
+    key = (scale, block.name, arm.name)
+    return next((line for line in lines if (line["scale"], line["block"], line["arm"]) == key), None)
+
+
+def difference(lines: Lines, scale: Scale, block: Block, arm: Arm) -> Difference | None:
+    """Returns the arm's error minus that of the block's first, None while one of them is not finished."""
+    line, base = (line_of(lines, scale, block, one) for one in (arm, block.arms[0]))
+    if line is None or base is None or arm is block.arms[0]:
+        return None
+    return paired_difference(np.array(line["errors"]), np.array(base["errors"]))
+
+
+def printed_difference(block: Block, arm: Arm) -> float | None:
+    """Returns the difference of errors that the paper prints, None where it prints none."""
+    base = block.arms[0].figure
+    return None if arm.figure is None or base is None or arm is block.arms[0] else arm.figure.value - base.value
+
+
+def block_table(lines: Lines, scale: Scale, block: Block) -> str:
+    """Returns the Markdown table of a block: the paper's figures beside ours."""
+    base = line_of(lines, scale, block, block.arms[0])
+    rows = []
+    for arm in block.arms:
+        line = line_of(lines, scale, block, arm)
+        if line is None:
+            continue
+        printed, ours = printed_difference(block, arm), difference(lines, scale, block, arm)
+        rows.append(
+            [
+                arm.name,
+                printed_text(arm.figure),
+                mean_of(np.array(line["errors"]), sample_deviation),
+                "-" if printed is None else f"{printed:+.2f}",
+                "-" if ours is None else f"{ours.mean:+.2f} ± {ours.deviation:.2f}",
+                "-" if ours is None else f"{ours.p:.2g}",
+                str(len(line["errors"])),
+                cost_text(line, base),
+                f"{np.mean(line['seconds']) / 60:.1f}" if line.get("seconds") else "-",
+            ]
+        )
+        for name, errors in line.get("shots", {}).items():
+            ours_text = mean_of(np.array(errors), sample_deviation)
+            rows.append([f"{arm.name}, {name.replace('_', '-')} classes", "-", ours_text, *["-"] * 6])
+    return markdown_table(HEADER, rows)
+
+
+def printed_text(figure: Figure | None) -> str:
+    """Returns an error as it is printed, with the mark of a source that is not the paper's own."""
+    if figure is None:
+        return "-"
+    deviation = "" if figure.deviation is None else f" ± {figure.deviation:.2f}"
+    return f"{figure.value:.2f}{deviation}{'' if figure.mark == 'S' else f' [{figure.mark}]'}"
+
+
+def cost_text(line: dict[str, Any], base: dict[str, Any] | None) -> str:
+    """Returns the time of a training example to that of the block's first arm."""
+    if line.get("ratio") is not None:
+        return f"{line['ratio']:.2f}"
+    if base is None or not line.get("examples_per_second") or not base.get("examples_per_second"):
+        return "-"
+    return f"{base['examples_per_second'] / line['examples_per_second']:.2f}"
+
+
+def reading(lines: Lines, scale: Scale, table: Table) -> str:
+    """Returns a sentence on what the finished arms confirm, contradict or leave undecided."""
+    found: dict[str, list[str]] = {"confirmed": [], "contradicted": [], "undecided": []}
+    for block in table.blocks_at(scale):
+        for arm in block.arms:
+            printed, ours = printed_difference(block, arm), difference(lines, scale, block, arm)
+            if printed is not None and ours is not None:
+                found[verdict(ours, printed)].append(f"{arm.name} ({block.name})")
+    if not any(found.values()):
+        return "The source prints no differences that these arms could confirm or contradict."
+    said = [f"{name}: {', '.join(arms)}" for name, arms in found.items() if arms]
+    return f"Of the printed differences, at this scale and p < {LEVEL}, {'; '.join(said)}."
+
+
+def page(table: Table, lines: Lines) -> str:
+    """Returns the Markdown page of all scales that have lines."""
+    marks = {arm.figure.mark for block in table.blocks for arm in block.arms if arm.figure} - {"S"}
+    parts = [
+        f"# {table.title}\n\n{table.question}\n\nSource: {table.source}. Written by `python -m experiments.reproduce "
+        f"{table.name}` from the lines of [{table.name}.jsonl]({table.name}.jsonl). Test error of the last epoch in "
+        "percent, mean ± sample deviation over seeds; differences to the first arm of a block in percentage points, "
+        "seed by seed, with the p value of the paired t test (unadjusted). The images of CIFAR-10 and Tiny ImageNet "
+        "are what the data directory has; JPEG re-encodings shift all errors, so only differences are compared."
+        + "".join(f" [{mark}]: {words}." for mark, words in MARKS.items() if mark in marks)
+    ]
+    for scale in SCALES:
+        if not any(line["scale"] == scale for line in lines):
+            continue
+        parts.append(f"## Scale: {scale}\n\n{reading(lines, scale, table)}")
+        for block in table.blocks_at(scale):
+            here = [line for line in lines if (line["scale"], line["block"]) == (scale, block.name)]
+            if here:
+                about = "; ".join(dict.fromkeys(line["about"] for line in here))
+                parts.append(f"### {block.name}\n\n{about}.\n\n{block_table(lines, scale, block)}")
+    parts.append(f"![Differences to the first arm, ours and the paper's]({table.name}.png)")
+    commands = sorted({line["command"] for line in lines})
+    parts.append("```sh\n" + "\n".join(commands) + "\n```")
+    parts.append("; ".join(sorted({environment_in_words(line) for line in lines})) + ".")
+    return "\n\n".join(parts) + "\n"
+
+
+def draw(table: Table, lines: Lines, path: pathlib.Path) -> None:
+    """Draws our differences with their seeds, and the paper's, a panel for each block and scale."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Drawing
+
+    panels = []
+    for scale in SCALES:
+        for block in table.blocks_at(scale):
+            found = [(arm, difference(lines, scale, block, arm)) for arm in block.arms]
+            if any(ours for _, ours in found):
+                panels.append((scale, block, [(arm, ours) for arm, ours in found if ours]))
+    rows = max(1, sum(len(found) + 1.5 for *_, found in panels))
+    drawing: Any = Drawing(figsize=(8, 0.6 + 0.3 * rows), layout="constrained")
+    if panels:
+        heights = [len(found) + 1.5 for *_, found in panels]
+        grid = drawing.subplots(len(panels), 1, squeeze=False, gridspec_kw={"height_ratios": heights})
+        for axes, (scale, block, found) in zip(grid[:, 0], panels, strict=True):
+            for place, (arm, ours) in enumerate(found):
+                axes.errorbar(ours.mean, place, xerr=ours.deviation, fmt="o", color="tab:blue", capsize=3)
+                printed = printed_difference(block, arm)
+                if printed is not None:
+                    axes.plot(printed, place, "D", color="tab:orange")
+            axes.axvline(0, color="gray", linewidth=0.8)
+            axes.set_yticks(range(len(found)), [arm.name for arm, _ in found], fontsize="small")
+            axes.set_ylim(len(found) - 0.5, -0.5)
+            axes.set_title(f"{block.name} ({scale})", fontsize="small")
+        grid[-1, 0].set_xlabel("difference of test errors to the first arm, percentage points")
+        grid[0, 0].plot([], [], "o", color="tab:blue", label="ours ± deviation")
+        grid[0, 0].plot([], [], "D", color="tab:orange", label="paper")
+        grid[0, 0].legend(fontsize="x-small")
+    FigureCanvasAgg(drawing).print_png(str(path))

@@ -1,0 +1,42 @@
+"""The cuts that several tables share: ten minutes of a GPU for an arm, and what a CPU of two cores can do."""
+
+from experiments.reproduce.table import Cut
+
+CIFAR_GPU10 = Cut(
+    epochs=30,
+    options=("--dtype", "bfloat16", "--eval-every", "30"),
+    about="the paper's network, 30 epochs, bfloat16",
+)
+
+# A cosine schedule and a rate that tiny networks bear, in place of the recipe's.
+CPU_SCHEDULE = (
+    "--batch-size", "128", "--dtype", "float32", "--optimizer.learning-rate", "0.1", "--optimizer.schedule", "cosine",
+    "--optimizer.milestones", "--optimizer.warmup-epochs", "1", "--optimizer.weight-decay", "5e-4",
+    "--optimizer.decayed", "kernels", "--eval-every", "100", "--checkpoint-every", "5",
+)  # fmt: skip
+
+CIFAR_CPU = Cut(
+    epochs=15,
+    options=("--model", "wrn_10_1", "--data.num-examples", "5000", *CPU_SCHEDULE),
+    blocks=("CIFAR-10",),
+    about="WRN-10-1 on 5,000 training images of CIFAR-10, 15 epochs of a cosine schedule",
+)
+
+TINY = ("--data.name", "folder:{tiny_imagenet}", "--data.image-size", "64", "--batch-size", "128")
+CROP_AND_FLIP = ("crop(padding=8)", "flip_left_right")
+
+IMAGENET_GPU10 = Cut(
+    epochs=60,
+    options=(*TINY, "--eval-every", "60"),
+    augment=CROP_AND_FLIP,
+    side=64,
+    about="30 classes of Tiny ImageNet at 64 x 64, the paper's network, 60 epochs",
+)
+
+IMAGENET_CPU = Cut(
+    epochs=10,
+    options=(*TINY, "--model", "resnet20", "--data.num-examples", "3000", *CPU_SCHEDULE),
+    augment=CROP_AND_FLIP,
+    side=64,
+    about="3,000 images of 30 classes of Tiny ImageNet at 64 x 64, ResNet-20, 10 epochs of a cosine schedule",
+)

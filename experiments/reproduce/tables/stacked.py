@@ -1,0 +1,42 @@
+"""The table that none of the papers has: do the gains add up?"""
+
+import itertools
+
+from experiments.reproduce.table import Arm, Block, Cut, Table
+from experiments.reproduce.tables.cuts import CIFAR_CPU, CIFAR_GPU10
+
+PARTS = {
+    "RICAP": ("--mix", "ricap(beta=0.3)"),
+    "importance sampling": ("--strategy", "importance_sampled(num_candidates=4)"),
+    "ShakeDrop": ("--regularizer", "ShakeDrop.with_final_relu"),
+    "Gaussian pooling": ("--pool", "GaussianPool"),
+}
+
+
+def combinations() -> tuple[Arm, ...]:
+    """Returns nothing, each part, each pair, and all parts; all but one tell what each adds to the others."""
+    found = [Arm("crop and flip")]
+    for count in (1, 2, 3, 4):
+        for names in itertools.combinations(PARTS, count):
+            found.append(Arm(" + ".join(names), tuple(option for name in names for option in PARTS[name])))
+    return tuple(found)
+
+
+TABLES = (
+    Table(
+        "stacked",
+        "All parts together",
+        "Do RICAP, importance sampling, ShakeDrop and Gaussian-based pooling add up?",
+        "no paper; the recipe of RICAP's, on a residual network",
+        (Block("CIFAR-10", "cifar10-wrn", combinations(), ("--model", "resnet56")),),
+        {
+            "full": Cut(),
+            "gpu10": CIFAR_GPU10._replace(about="ResNet-56, 30 epochs, bfloat16"),
+            "cpu": CIFAR_CPU._replace(
+                epochs=10,
+                options=(*CIFAR_CPU.options, "--model", "resnet20", "--data.num-examples", "2500"),
+                about="ResNet-20 on 2,500 training images of CIFAR-10, 10 epochs of a cosine schedule",
+            ),
+        },
+    ),
+)

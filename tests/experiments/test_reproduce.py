@@ -1,0 +1,197 @@
+"""Tables of papers: what they hold, how they are run and what is made of their lines."""
+
+import json
+import pathlib
+import re
+
+import numpy as np
+import pytest
+import scipy.stats
+from PIL import Image
+
+import experiments.reproduce.__main__ as reproduce
+from experiments.build import built_model
+from experiments.reproduce.earlier import earlier_lines
+from experiments.reproduce.page import difference, page, printed_difference, printed_text
+from experiments.reproduce.recipe import Places, arguments, located
+from experiments.reproduce.runs import RunStoppedError
+from experiments.reproduce.table import SCALES, Arm, Block, Cut, Figure, Table
+from experiments.reproduce.tables import TABLES
+from experiments.reproduce.verdict import Difference, paired_difference, verdict
+from experiments.train import parsed
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+RESULTS = pathlib.Path(__file__).parent.parent.parent / "results"
+NAMES = {
+    "ricap_cifar", "ricap_networks", "ricap_imagenet", "ricap_beta", "ricap_ablation", "importance_cifar", "self_paced",
+    "shakedrop_cifar", "shakedrop_imagenet", "pooling_imagenet", "disentangled_imagenet", "rotation_longtail",
+    "search_cifar", "stacked",
+}  # fmt: skip
+TINY = ("--model", "mlp(hidden=(4,))", "--data.num-examples", "40", "--batch-size", "20")
+TOY = Table(
+    "toy",
+    "A toy",
+    "Is noise worse?",
+    "nobody",
+    (
+        Block(
+            "digits",
+            "digits",
+            (
+                Arm("plain", ("--augment", "--mix", "None"), figure=Figure(3.0)),
+                Arm("noise", ("--mix", "None"), ("gaussian_noise(stddev={half}.5)",), Figure(2.0, 0.5, "W")),
+            ),
+            side=8,
+        ),
+    ),
+    {scale: Cut(epochs=2, seeds=2, options=TINY, augment=(), about="two epochs") for scale in SCALES},
+)
+
+
+def test_all_tables_are_there_with_their_sources():
+    assert set(TABLES) == NAMES
+    for table in TABLES.values():
+        assert table.question.endswith("?")
+        assert len({block.name for block in table.blocks}) == len(table.blocks)
+        for block in table.blocks:
+            assert len({arm.name for arm in block.arms}) == len(block.arms) >= 2
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_recipes_are_understood_and_ask_the_same_at_every_scale(name):
+    table = TABLES[name]
+    for scale in SCALES:
+        blocks = table.blocks_at(scale)
+        assert blocks
+        for block in blocks:
+            options = [arguments(table, block, arm, scale) for arm in block.arms]
+            assert len(set(map(tuple, options))) == len(options)
+            if scale != "full":
+                config = parsed(options[0])[1].config
+                assert config.epochs == table.cuts[scale].epochs
+                assert all(milestone < config.epochs for milestone in config.optimizer.milestones)
+                built_model(config, 10)
+
+
+def test_the_figures_of_the_papers_stand_as_printed():
+    blocks = {(table.name, block.name): block for table in TABLES.values() for block in table.blocks}
+    cifar = {arm.name: arm.figure for arm in blocks["ricap_cifar", "CIFAR-10"].arms}
+    assert cifar["RICAP"] == Figure(2.85, 0.06, "S")
+    assert cifar["crop and flip"] == Figure(3.89)
+    pooled = blocks["pooling_imagenet", "ResNet-50"]
+    assert [arm.figure and arm.figure.value for arm in pooled.arms[:2]] == [23.53, 21.37]
+    assert printed_difference(pooled, pooled.arms[1]) == pytest.approx(-2.16)
+    shaken = blocks["shakedrop_cifar", "ResNet-110"]
+    assert [printed_text(arm.figure) for arm in shaken.arms] == ["27.42 [W]", "24.07 [W]", "23.74 [W]"]
+
+
+def test_milestones_and_warm_up_shrink_with_the_epochs():
+    options = arguments(TABLES["ricap_cifar"], TABLES["ricap_cifar"].blocks[0], Arm("x"), "gpu10")
+    assert parsed(options)[1].config.optimizer.milestones == (9.0, 18.0, 24.0)
+
+
+def test_holes_are_half_of_the_images():
+    table = TABLES["ricap_imagenet"]
+    cutout = table.blocks[0].arms[1]
+    augment = {scale: parsed(arguments(table, table.blocks[0], cutout, scale))[1].config.augment for scale in SCALES}
+    assert augment["full"][-1] == "cutout(size=112, fill='mean')"
+    assert augment["cpu"] == ("crop(padding=8)", "flip_left_right", "cutout(size=32, fill='mean')")
+
+
+def test_places_are_put_in_or_asked_for():
+    options = ["--data.name", "folder:{tiny_imagenet}"]
+    places = Places(pathlib.Path("D"), pathlib.Path("T"))
+    assert located(options, places) == ["--data.name", "folder:T", "--data.data-dir", "D"]
+    with pytest.raises(ValueError, match=r"needs --tiny-imagenet; none is given\."):
+        located(options, Places())
+
+
+def test_paired_differences_are_those_of_scipy():
+    errors, base = np.array([3.0, 4.0, 6.0]), np.array([2.0, 2.5, 5.0, 9.0])
+    found = paired_difference(errors, base)
+    assert found.mean == pytest.approx(3.5 / 3)
+    assert found.deviation == pytest.approx(np.std([1, 1.5, 1], ddof=1))
+    assert found.p == pytest.approx(scipy.stats.ttest_rel(errors, base[:3]).pvalue)
+    assert found.seeds == 3
+
+
+@pytest.mark.parametrize(
+    ("mean", "p", "printed", "expected"),
+    [
+        (-1.0, 0.01, -0.5, "confirmed"),
+        (1.0, 0.01, -0.5, "contradicted"),
+        (-1.0, 0.06, -0.5, "undecided"),
+        (-1.0, float("nan"), -0.5, "undecided"),
+        (-1.0, 0.01, 0.0, "undecided"),
+    ],
+)
+def test_verdicts(mean, p, printed, expected):
+    assert verdict(Difference(mean, 0.1, p, 3), printed) == expected
+
+
+def test_what_was_measured_before_is_taken_over():
+    found = earlier_lines("ricap_cifar", RESULTS)
+    assert [line["arm"] for line in found] == ["crop and flip", "cutout", "mixup", "RICAP"]
+    table, block = TABLES["ricap_cifar"], TABLES["ricap_cifar"].blocks[0]
+    ours = difference(found, "cpu", block, block.arms[3])
+    quoted = re.search(r"\| ricap \| 40.73 ± 0.33 \| \+(\d\.\d\d)", (RESULTS / "cifar10_mixing.md").read_text())
+    assert quoted
+    assert ours is not None
+    assert f"{ours.mean:.2f}" == quoted[1]
+    assert "contradicted: cutout (CIFAR-10), mixup (CIFAR-10), RICAP (CIFAR-10)" in page(table, found)
+    command = reproduce.Command("ricap_cifar")
+    assert reproduce.to_run(table, command, found) == []
+    for name, blocks in {"importance_cifar": 2, "self_paced": 2, "shakedrop_cifar": 1, "stacked": 0}.items():
+        assert len({line["block"] for line in earlier_lines(name, RESULTS)}) == blocks
+        known = {block.name: [arm.name for arm in block.arms] for block in TABLES[name].blocks_at("cpu")}
+        assert all(line["arm"] in known[line["block"]] for line in earlier_lines(name, RESULTS))
+
+
+def test_a_table_is_run_stopped_and_finished(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(TABLES, "toy", TOY)
+    places = ["--runs", str(tmp_path / "runs"), "--results", str(tmp_path)]
+    path = tmp_path / "reproduce" / "toy.jsonl"
+    run = reproduce.finished
+
+    def stopped_in_the_second_arm(directory, options):
+        if "noise" in directory.name:
+            raise RunStoppedError(130)
+        return run(directory, options)
+
+    monkeypatch.setattr(reproduce, "finished", stopped_in_the_second_arm)
+    assert reproduce.main(["toy", *places]) == 130
+    assert f"1 arms are in {path}." in capsys.readouterr().err
+    assert [json.loads(line)["arm"] for line in path.read_text().splitlines()] == ["plain"]
+    monkeypatch.setattr(reproduce, "finished", run)
+    assert reproduce.main(["toy", *places]) == 0
+    said = capsys.readouterr().out
+    assert "plain" not in said
+    assert "digits, noise (1 of 1 arms), seed 1" in said
+    plain, noise = (json.loads(line) for line in path.read_text().splitlines())
+    assert plain["epochs"] == noise["epochs"] == 2
+    assert len(plain["errors"]) == len(noise["errors"]) == len(noise["seconds"]) == 2
+    assert "'gaussian_noise(stddev=4.5)'" in noise["command"]
+    text = path.with_suffix(".md").read_text()
+    gap = np.array(noise["errors"]) - np.array(plain["errors"])
+    assert f"| noise | 2.00 ± 0.50 [W] | {np.mean(noise['errors']):.2f}" in text
+    assert f"| -1.00 | {gap.mean():+.2f} ± {gap.std(ddof=1):.2f} |" in text
+    with Image.open(path.with_suffix(".png")) as picture:
+        assert np.asarray(picture.convert("L")).std() > 10
+    assert reproduce.main(["toy", *places]) == 0
+    assert "seed" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["ricap_cifra"], "ricap_cifar"),
+        (["toy", "--seeds", "0"], "experiments.reproduce takes --seeds of at least 1; got 0."),
+        (["toy", "--blocks", "cifar"], "--blocks takes some of digits; got cifar."),
+    ],
+)
+def test_bad_input_gets_a_sentence(options, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(TABLES, "toy", TOY)
+    assert reproduce.main([*options, "--results", str(tmp_path)]) == 2
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
