@@ -1,6 +1,7 @@
 """The page and the picture of a table, made of the lines of its finished arms alone."""
 
 import pathlib
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -99,18 +100,19 @@ def reading(lines: Lines, scale: Scale, table: Table) -> str:
 def page(table: Table, lines: Lines) -> str:
     """Returns the Markdown page of all scales that have lines."""
     marks = {arm.figure.mark for block in table.blocks for arm in block.arms if arm.figure} - {"S"}
-    parts = [
-        f"# {table.title}\n\n{table.question}\n\nSource: {table.source}. Written by `python -m experiments.reproduce "
-        f"{table.name}` from the lines of [{table.name}.jsonl]({table.name}.jsonl). Test error of the last epoch in "
-        "percent, mean ± sample deviation over seeds; differences to the first arm of a block in percentage points, "
-        "seed by seed, with the p value of the paired t test (unadjusted). The images of CIFAR-10 and Tiny ImageNet "
-        "are what the data directory has; JPEG re-encodings shift all errors, so only differences are compared."
+    about = (
+        f"{table.question} Source: {table.source}. Written by `python -m experiments.reproduce {table.name}` from the "
+        f"lines of [{table.name}.jsonl]({table.name}.jsonl). Test error of the last epoch in percent, mean ± sample "
+        "deviation over seeds; differences to the first arm of a block in percentage points, seed by seed, with the p "
+        "value of the paired t test (unadjusted). Our images are what the data directory has; JPEG re-encodings shift "
+        "all errors, so only differences are compared with the paper's."
         + "".join(f" [{mark}]: {words}." for mark, words in MARKS.items() if mark in marks)
-    ]
+    )
+    parts = [f"# {table.title}", textwrap.fill(about, 120)]
     for scale in SCALES:
         if not any(line["scale"] == scale for line in lines):
             continue
-        parts.append(f"## Scale: {scale}\n\n{reading(lines, scale, table)}")
+        parts.append(f"## Scale: {scale}\n\n{textwrap.fill(reading(lines, scale, table), 120)}")
         for block in table.blocks_at(scale):
             here = [line for line in lines if (line["scale"], line["block"]) == (scale, block.name)]
             if here:

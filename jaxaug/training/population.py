@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import optax
 
 from jaxaug.checks import check_choice, check_size
@@ -34,7 +35,7 @@ def init_population(
       model: as `init_state` takes it.
       optimizer: as `init_state` takes it.
       strategy: as `init_state` takes it. With `always(augment, in_state=True)` the members can have different numbers:
-        `dataclasses.replace(state, strategy_state=another_augment)`.
+        `dataclasses.replace(state, strategy_state=another_augment)`, an array in it for one member alone.
       **options: of `init_state`: `shape`, `num_examples`, ...
 
     Returns:
@@ -123,6 +124,8 @@ def fit_population(
     check_choice("fit_population", "engine", engine, get_args(PopulationEngine))
     for name, value in (("epochs", epochs), ("eval_every", eval_every), ("at_once", 1 if at_once is None else at_once)):
         check_size("fit_population", name, value, 1)
+    # What an augmentation was made with is a plain number until here.
+    states = [jax.tree.map(lambda x: jnp.float32(x) if isinstance(x, float) else x, state) for state in states]
     steps = {int(state.step) for state in states}
     if len(steps) != 1:
         raise ValueError(f"fit_population takes one or more states, all at the same step; got steps {sorted(steps)}.")

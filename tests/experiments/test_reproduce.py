@@ -139,7 +139,9 @@ def test_what_was_measured_before_is_taken_over():
     assert quoted
     assert ours is not None
     assert f"{ours.mean:.2f}" == quoted[1]
-    assert "contradicted: cutout (CIFAR-10), mixup (CIFAR-10), RICAP (CIFAR-10)" in page(table, found)
+    assert "contradicted: cutout (CIFAR-10), mixup (CIFAR-10), RICAP (CIFAR-10)" in page(table, found).replace(
+        "\n", " "
+    )
     command = reproduce.Command("ricap_cifar")
     assert reproduce.to_run(table, command, found) == []
     for name, blocks in {"importance_cifar": 2, "self_paced": 2, "shakedrop_cifar": 1, "stacked": 0}.items():

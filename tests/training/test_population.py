@@ -119,7 +119,7 @@ def test_numbers_of_the_augmentation_are_the_member_s_own():
     parts = mlp()
     same = parts.states(1)[0]
     states = [
-        dataclasses.replace(jax.tree.map(jnp.copy, same), strategy_state=jax.tree.map(jnp.float32, noise))
+        dataclasses.replace(jax.tree.map(jnp.copy, same), strategy_state=noise)  # numbers as they were written
         for noise in (NOISES[0], NOISES[2], NOISES[0])
     ]
     _, records = fit_population(states, *parts.steps, DATA, epochs=1, batch_size=BATCH, engine="vmap")
