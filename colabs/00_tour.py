@@ -1,0 +1,431 @@
+# %% [markdown]
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/jaxaug/jaxaug/blob/main/colabs/00_tour.ipynb)
+#
+# # jaxaug in a training loop of your own
+#
+# You have a network in Flax, an optimiser of optax and a loop around them. What does it take to augment what the
+# network sees, to decide whom to augment, or to put noise into its layers? Here is such a loop, and then one section
+# for each thing added to it, a few lines at a time. At the end stands the same with the training loop that comes along.
+# Five minutes to read, about a minute to run on two CPU cores.
+
+# %%
+# Does nothing where jaxaug is installed already.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("jaxaug") is None:
+    source = "jaxaug @ git+https://github.com/jaxaug/jaxaug"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+
+# %%
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+import optax
+
+from jaxaug.augment import contrast, gaussian_noise, rotate
+from jaxaug.compose import chain, on_images, on_pairs, one_of, sometimes
+from jaxaug.data import load, subset
+from jaxaug.explain import features_and_head, grad_cam, overlay
+from jaxaug.layers import GaussianPool, ShakeDrop, linear_decay
+from jaxaug.mix import ricap
+from jaxaug.sampling import always, importance_sampled, self_paced
+
+FULL = False  # True on a GPU or TPU: CIFAR-10 and a larger network
+
+# %%
+if FULL:
+    # Prepared once, with TensorFlow: tfds.builder("cifar10", file_format="array_record").download_and_prepare()
+    data = load("cifar10")
+    width, stages, seeds, epochs, batch_size = 64, 3, 3, 40, 125
+else:
+    data = subset(load("digits"), 300)
+    width, stages, seeds, epochs, batch_size = 16, 2, 3, 40, 50
+
+# All that jaxaug asks of data: images in floating point, labels one-hot.
+images, test_images = (split.images.astype(np.float32) / np.float32(255) for split in (data.train, data.test))
+labels = np.eye(data.num_classes, dtype=np.float32)[data.train.labels]
+examples, total_steps = len(images), epochs * (len(images) // batch_size)
+
+plt.rcParams |= {"figure.dpi": 100, "figure.constrained_layout.use": True, "axes.titlesize": 10}
+
+
+def show_rows(rows, titles=()):
+    """Draws rows of images, each under its name; the titles stand over the last row."""
+    axes = plt.figure(figsize=(9, 1.25 * len(rows) + 0.3 * bool(titles))).subplots(len(rows), 8)
+    for row, (name, pictures) in zip(axes, rows.items(), strict=True):
+        for each, picture in zip(row, pictures, strict=False):
+            each.imshow(picture, cmap="gray", vmin=0, vmax=1)
+            each.axis("off")
+        row[0].text(-0.12, 0.5, name, transform=row[0].transAxes, rotation=90, va="center", ha="center", fontsize=9)
+    for each, title in zip(axes[-1], titles, strict=False):
+        each.set_title(title, fontsize=8)
+
+
+# %% [markdown]
+# ## Your loop
+#
+# Nothing of jaxaug yet: a small residual network, Adam, and a step that is a pure function of state, batch and key. A
+# batch is a dict of arrays.
+
+
+# %%
+class Block(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        branch = nn.Conv(width, (3, 3))(nn.relu(nn.GroupNorm(4)(x)))
+        return x + nn.Conv(width, (3, 3))(nn.relu(nn.GroupNorm(4)(branch)))
+
+
+class Net(nn.Module):
+    @nn.compact
+    def __call__(self, x, train=False):
+        x = nn.Conv(width, (3, 3))(x)
+        for stage in range(stages):
+            x = nn.max_pool(Block(name=f"block{stage + 1}")(x), (2, 2), (2, 2))
+        return nn.Dense(data.num_classes)(x.mean(axis=(1, 2)))
+
+
+net, optimizer = Net(), optax.adam(optax.cosine_decay_schedule(0.01, total_steps))
+
+
+@jax.jit
+def plain_step(state, batch, key):
+    params, opt_state = state
+
+    def loss_of(params):
+        return optax.softmax_cross_entropy(net.apply(params, batch["image"]), batch["label"]).mean()
+
+    loss, grads = jax.value_and_grad(loss_of)(params)
+    updates, opt_state = optimizer.update(grads, opt_state, params)
+    return (optax.apply_updates(params, updates), opt_state), {"loss": loss}
+
+
+# %%
+def trained(step, seed, net=net, memory=()):
+    """Returns the parameters after all epochs, and the metrics of every step."""
+    params = jax.jit(net.init)(jax.random.key(seed), images[:1])
+    state, order, metrics = (params, optimizer.init(params), *memory), np.random.default_rng(seed), []
+    for _ in range(epochs):
+        for index in order.permutation(examples)[: examples // batch_size * batch_size].reshape(-1, batch_size):
+            batch = {"image": images[index], "label": labels[index], "index": index}
+            state, of_step = step(state, batch, jax.random.fold_in(jax.random.key(seed), len(metrics)))
+            metrics.append(of_step)
+    return state[0], jax.device_get(metrics)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def predicted(net, params, images):
+    return net.apply(params, images).argmax(axis=-1)
+
+
+def error_of(params, net=net):
+    parts = np.array_split(test_images, -(-len(test_images) // 1000))
+    return 100 * np.mean(np.concatenate([predicted(net, params, part) for part in parts]) != data.test.labels)
+
+
+runs = {"your loop": [trained(plain_step, seed) for seed in range(seeds)]}
+errors = {"your loop": [error_of(params) for params, _ in runs["your loop"]]}
+print("test error of each seed, %:", np.round(errors["your loop"], 2))
+
+# %% [markdown]
+# ## Images: a function with a key
+#
+# Every augmentation is `f(key, images, ...) -> images`, draws for each image anew, and belongs inside your `jit`. In
+# `chain` each gets a key of its own, and `on_images` lets it act on the batch. The step is yours with one call more.
+
+# %%
+standard = chain(on_images(rotate, degrees=10.0), on_images(contrast, strength=0.3))
+
+
+@jax.jit
+def augmented_step(state, batch, key):
+    return plain_step(state, standard(key, batch), key)
+
+
+few = {"image": jnp.asarray(images[:8]), "label": jnp.asarray(labels[:8])}
+turned, chained = rotate(jax.random.key(0), few["image"], degrees=10.0), standard(jax.random.key(1), few)["image"]
+show_rows({"images": few["image"], "rotate": turned, "the chain": chained.clip(0, 1)})
+
+runs["rotate, contrast"] = [trained(augmented_step, seed) for seed in range(seeds)]
+
+# %% [markdown]
+# ## Labels too: RICAP
+#
+# Functions that mix take labels as well, `f(key, images, labels) -> (images, labels)`. RICAP patches crops of four
+# images and gives each label the share of the pixels that its image has. Labels become soft; the cross-entropy of your
+# step takes them as they are.
+
+
+# %%
+@jax.jit
+def ricap_step(state, batch, key):
+    standard_key, ricap_key = jax.random.split(key)
+    batch = standard(standard_key, batch)
+    mixed_images, mixed_labels = ricap(ricap_key, batch["image"], batch["label"])
+    return plain_step(state, {**batch, "image": mixed_images, "label": mixed_labels}, key)
+
+
+def in_words(label):
+    best = np.argsort(-label)[:3]
+    return "\n".join(f"{label[k]:.2f} {data.class_names[k]}" for k in best if label[k] > 0.005)
+
+
+patched, mixed = ricap(jax.random.key(1), few["image"], few["label"])
+show_rows({"images": few["image"], "RICAP": patched}, [in_words(label) for label in np.asarray(mixed)])
+
+runs["and RICAP"] = [trained(ricap_step, seed) for seed in range(seeds)]
+
+# %% [markdown]
+# ## An augmentation of your own
+#
+# Write a function of key and images, with a draw for each image; the combinators do the rest. `one_of` picks a member
+# for each image, `sometimes` tosses a coin for each, and an image keeps its label in both.
+
+
+# %%
+def shadow(key, images, *, most=0.8):
+    """Darkens each image towards one side of it."""
+    b, h, w, _ = images.shape
+    angle = jax.random.uniform(key, (b, 1, 1), maxval=2 * jnp.pi)
+    y, x = jnp.linspace(-1, 1, h)[None, :, None], jnp.linspace(-1, 1, w)[None, None, :]
+    ramp = jax.nn.sigmoid(3 * (x * jnp.cos(angle) + y * jnp.sin(angle)))
+    return images * (1 - most * ramp)[..., None]
+
+
+own = one_of(on_images(shadow), on_images(gaussian_noise, stddev=0.1))
+augment = chain(standard, own, sometimes(on_pairs(ricap), prob=0.5))
+
+
+@jax.jit
+def own_step(state, batch, key):
+    return plain_step(state, augment(key, batch), key)
+
+
+shaded, seen = shadow(jax.random.key(2), few["image"]), augment(jax.random.key(3), few)
+show_rows(
+    {"images": few["image"], "shadow": shaded, "all of it": seen["image"].clip(0, 1)},
+    [in_words(label) for label in np.asarray(seen["label"])],
+)
+
+runs["and your own"] = [trained(own_step, seed) for seed in range(seeds)]
+
+# %% [markdown]
+# ## Whom to augment: a strategy by hand
+#
+# A strategy is three functions in the manner of optax. `init` makes its memory; `select` is called before you
+# differentiate, with a function `score` from a batch to its losses under the present weights; `observe` hears of the
+# losses that training met. Self-paced augmentation augments the examples with a loss above a threshold and leaves the
+# others clean; importance sampling makes several copies of each example and draws one in proportion to its loss.
+
+
+# %%
+def losses_of(params, batch):
+    return optax.softmax_cross_entropy(net.apply(params, batch["image"]), batch["label"])
+
+
+def make_step(strategy):
+    @jax.jit
+    def step(state, batch, key):
+        params, opt_state, memory = state
+        batch, memory, metrics = strategy.select(key, memory, batch, lambda scored: losses_of(params, scored))
+
+        def loss_of(params):
+            losses = losses_of(params, batch)
+            return losses.mean(), losses
+
+        grads, losses = jax.grad(loss_of, has_aux=True)(params)
+        memory = strategy.observe(memory, batch, losses)
+        updates, opt_state = optimizer.update(grads, opt_state, params)
+        return (optax.apply_updates(params, updates), opt_state, memory), metrics
+
+    return step
+
+
+strategies = {
+    "self-paced": self_paced(augment, threshold=0.1),
+    "importance-sampled": importance_sampled(augment, num_candidates=4),
+}
+for name, strategy in strategies.items():
+    runs[name] = [trained(make_step(strategy), seed, memory=(strategy.init(examples),)) for seed in range(seeds)]
+
+# %% [markdown]
+# What a strategy did is in its metrics: here the share of the batch that was augmented, and the mean loss of the copies
+# made and of the copies drawn, for the first seed and as means over an epoch.
+
+
+# %%
+def by_epoch(name, metric):
+    return np.array([of_step[metric] for of_step in runs[name][0][1]]).reshape(epochs, -1).mean(axis=1)
+
+
+figure, axes = plt.subplots(1, 2, figsize=(9, 2.9))
+axes[0].plot(np.arange(1, epochs + 1), by_epoch("self-paced", "augmented"))
+axes[0].set(title="self-paced", xlabel="epoch", ylabel="share augmented", ylim=(0, 1))
+for metric, label in (("drawn_loss", "copies drawn"), ("candidate_loss", "copies made")):
+    axes[1].plot(np.arange(1, epochs + 1), by_epoch("importance-sampled", metric), label=label)
+axes[1].set(title="importance-sampled", xlabel="epoch", ylabel="loss")
+axes[1].legend()
+
+# %% [markdown]
+# ## Noise inside the network
+#
+# Layers are Linen modules, called as `nn.Dropout` is: `deterministic=` says whether this is training, and the noise is
+# drawn from the rng stream "dropout". `ShakeDrop` goes around a residual branch, `GaussianPool` in the place of a
+# pooling. The step hands a key to the stream; inference needs none.
+
+# %%
+KEEP_PROBS = linear_decay(stages).tolist()
+
+
+class NoisyBlock(nn.Module):
+    keep_prob: float
+
+    @nn.compact
+    def __call__(self, x, train):
+        branch = nn.Conv(width, (3, 3))(nn.relu(nn.GroupNorm(4)(x)))
+        branch = nn.Conv(width, (3, 3))(nn.relu(nn.GroupNorm(4)(branch)))
+        return x + ShakeDrop(self.keep_prob)(branch, deterministic=not train)
+
+
+class NoisyNet(nn.Module):
+    @nn.compact
+    def __call__(self, x, train=False):
+        x = nn.Conv(width, (3, 3))(x)
+        for stage, keep_prob in enumerate(KEEP_PROBS):
+            x = NoisyBlock(keep_prob, name=f"block{stage + 1}")(x, train)
+            x = GaussianPool(parameters="learned")(x, deterministic=not train)
+        return nn.Dense(data.num_classes)(x.mean(axis=(1, 2)))
+
+
+noisy = NoisyNet()
+
+
+@jax.jit
+def noisy_step(state, batch, key):
+    params, opt_state = state
+
+    def loss_of(params):
+        logits = noisy.apply(params, batch["image"], train=True, rngs={"dropout": key})
+        return optax.softmax_cross_entropy(logits, batch["label"]).mean()
+
+    updates, opt_state = optimizer.update(jax.grad(loss_of)(params), opt_state, params)
+    return (optax.apply_updates(params, updates), opt_state), {}
+
+
+runs["noisy layers"] = [trained(noisy_step, seed, noisy) for seed in range(seeds)]
+
+# %% [markdown]
+# The same four test images, many times through the trained network with its noise on: the probability of the true class
+# is another each time. The line is what inference says, without noise.
+
+
+# %%
+@jax.jit
+def true_class(params, key):
+    noise = {} if key is None else {"train": True, "rngs": {"dropout": key}}
+    probs = jax.nn.softmax(noisy.apply(params, test_images[:4], **noise))
+    return probs[jnp.arange(4), data.test.labels[:4]]
+
+
+params = runs["noisy layers"][0][0]
+spread = jax.vmap(true_class, (None, 0))(params, jax.random.split(jax.random.key(4), 500))
+figure, axes = plt.subplots(1, 4, figsize=(9, 2.2), sharey=True)
+for i, each in enumerate(axes):
+    each.hist(spread[:, i], bins=np.linspace(0, 1, 21), color="tab:orange")
+    each.axvline(true_class(params, None)[i], color="black", linestyle="--")
+    each.set(title=f"test image {i}", xlabel="probability")
+axes[0].set_ylabel("of 500 draws")
+
+# %% [markdown]
+# ## What the network looks at
+#
+# `features_and_head` cuts your network in two at any named layer, and Grad-CAM weighs the channels of that layer by the
+# gradient of a logit: where in the image is the evidence for the class? Yellow is the maximum of a map.
+
+# %%
+pictures, classes = test_images[:8], jnp.asarray(data.test.labels[:8])
+enlarged = jax.image.resize(pictures, (8, 64, 64, pictures.shape[-1]), "nearest")
+
+
+def seen_by(network, params):
+    features, head = features_and_head(network, params, pictures, f"block{stages}", train=False)
+    return overlay(enlarged, grad_cam(head, features, classes), strength=0.6)
+
+
+show_rows(
+    {
+        "image": enlarged,
+        "your loop": seen_by(net, runs["your loop"][0][0]),
+        "and RICAP": seen_by(net, runs["and RICAP"][0][0]),
+        "noisy layers": seen_by(noisy, runs["noisy layers"][0][0]),
+    }
+)
+
+# %% [markdown]
+# ## The same with the loop that comes along
+#
+# All of this is one call: `make_train_step` makes select, differentiate, update and observe into one step of any
+# network with a `train=` argument, and `fit` trains one network, `fit_population` several by one compiled program. The
+# shuffling, too, is on the device. Here are your network, your optimiser and your augmentation, all examples augmented.
+
+# %%
+from jaxaug.training import fit_population, init_population, make_eval_step, make_train_step
+
+strategy = always(augment)
+keys = [jax.random.key(seed) for seed in range(seeds)]
+population = init_population(keys, net, optimizer, strategy, shape=data.shape, num_examples=examples)
+train_step, eval_step = make_train_step(net, optimizer, strategy), make_eval_step(net)
+_, records = fit_population(population, train_step, eval_step, data, epochs=epochs, batch_size=batch_size, eval_every=5)
+
+figure, axes = plt.subplots(1, 2, figsize=(9, 2.9))
+for seed, member in enumerate(records):
+    axes[0].plot([record["epoch"] for record in member], [record["train_loss"] for record in member])
+    tested = [(record["epoch"], 100 - 100 * record["test_accuracy"]) for record in member if record["test_accuracy"]]
+    axes[1].plot(*zip(*tested, strict=True), marker=".", label=f"seed {seed}")
+axes[0].set(xlabel="epoch", ylabel="training loss")
+axes[1].set(xlabel="epoch", ylabel="test error, %", yscale="log")
+axes[1].legend()
+
+# %% [markdown]
+# ## All of it in a table
+#
+# Every row has the same network, optimiser and number of steps, and by hand the same weights and order to begin with; ±
+# is the standard error over the seeds. With so few seeds and images only large differences mean something, and some
+# rows can be worse than the first: noise and mixing want a network that would fit its data without them, and time.
+# `results/README.md` tells of what was measured at size.
+
+# %%
+for name, members in runs.items():
+    network = noisy if name == "noisy layers" else net
+    errors[name] = [error_of(params, network) for params, _ in members]
+errors["and your own, jaxaug's loop"] = [100 - 100 * member[-1]["test_accuracy"] for member in records]
+
+figure, axes = plt.subplots(figsize=(8, 3))
+print(f"{'':30}test error, %")
+for row, (name, found) in enumerate(errors.items()):
+    axes.plot(found, [row] * seeds, "o", color="tab:blue", alpha=0.5)
+    axes.plot(np.mean(found), row, "|", color="black", markersize=18)
+    print(f"{name:30}{np.mean(found):6.2f} ± {np.std(found, ddof=1) / seeds**0.5:.2f}")
+axes.set(yticks=range(len(errors)), yticklabels=errors, xlabel="test error, % (a dot a seed, bar: mean)")
+axes.invert_yaxis()
+
+# %% [markdown]
+# ## What to try next
+#
+# - Another threshold of `self_paced`, or `score="stored"`, which takes the loss last met and needs no forward pass.
+# - `mixup` or `cutmix` in the place of `ricap`: they are called alike.
+# - A network and data of your own in the first cells; nothing else has to change.
+#
+# | what you ask | notebook | cards in docs/methods |
+# |---|---|---|
+# | what to do to images and labels | `01_ricap` | `ricap`, `mixup_and_cutmix`, `cutout_and_random_erasing` |
+# | whom to do it to | `02_self_paced`, `03_importance_sampling` | `self_paced`, `importance_sampled` |
+# | where noise enters the network | `04_shakedrop` | `shake_drop` |
+# | layers with a prior | `05_priors` | `gaussian_pooling`, `disentangled_convolution`, `rotation_regularisation` |
+# | which augmentation, and how much | `06_search` | `affinity_and_diversity` |

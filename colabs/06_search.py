@@ -1,0 +1,418 @@
+# %% [markdown]
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/jaxaug/jaxaug/blob/main/colabs/06_search.ipynb)
+#
+# # Which augmentation: affinity, diversity and a search
+#
+# Which augmentation suits a dataset, and how much of it? Training a network to the end with every candidate answers
+# that, at the price of as many trainings. Affinity and diversity (Gontijo-Lopes, Smullin, Cubuk and Dyer, ICLR 2021)
+# are two numbers that a clean network and a few epochs of each candidate give; `search` ranks the candidates by them,
+# and this notebook checks the ranking against full trainings. It takes one to three minutes on two CPU cores, most of
+# them for compiling.
+
+# %%
+# Does nothing where jaxaug is installed already.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("jaxaug") is None:
+    source = "jaxaug @ git+https://github.com/jaxaug/jaxaug"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+
+# %%
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+
+from jaxaug import (
+    affinity,
+    always,
+    chain,
+    create_model,
+    diversity,
+    gaussian_noise,
+    load,
+    make_eval_step,
+    make_train_step,
+    on_images,
+    on_pairs,
+    rank_correlation,
+    regret,
+    ricap,
+    rotate,
+    sometimes,
+    translate,
+)
+from jaxaug.data import with_validation
+from jaxaug.search import search
+from jaxaug.search.indicators import constrained, log_sum, product, rank_sum, z_score_sum
+from jaxaug.training import fit, fit_population, init_population, init_state, make_optimizer, make_schedule
+
+plt.rcParams.update({"figure.dpi": 100, "figure.constrained_layout.use": True})
+
+FULL = False  # True on a GPU or TPU: CIFAR-10 and a larger network
+
+# %%
+# The validation split has the size at which batches divide the rest: a smaller last batch is one more compilation.
+if FULL:
+    # Prepared once by tensorflow-datasets:
+    # tfds.builder("cifar10", file_format="array_record").download_and_prepare()
+    dataset, network, beta = with_validation(load("cifar10"), 5072), "wrn_16_2", 0.3
+    epochs, early_epochs, batch_size = 30, 3, 128
+    full_seeds, search_seeds = (0, 1, 2), (3, 4)
+else:
+    dataset, network, beta = with_validation(load("digits"), 286), "mlp", 0.1
+    epochs, early_epochs, batch_size = 15, 3, 64
+    full_seeds, search_seeds = (0, 1, 2, 3, 4), (5, 6, 7)
+
+model = create_model(network, dataset.num_classes)
+steps_per_epoch = len(dataset.train.labels) // batch_size
+schedule = make_schedule(learning_rate=0.05, epochs=epochs, steps_per_epoch=steps_per_epoch)
+optimizer = make_optimizer(learning_rate=schedule, weight_decay=5e-4)
+
+
+def normalize(images):
+    return (images - dataset.mean) / dataset.std
+
+
+print(dataset)
+
+# %% [markdown]
+# ## Candidates
+#
+# A candidate is an augmentation `(key, batch) -> batch`. All twelve here are one composition with other numbers:
+# how far images move, how far they turn, how much noise is added, and how many of them RICAP mixes. A number of 0
+# leaves that part out. The picture shows three draws of each candidate for the same image.
+
+
+# %%
+def policy(*, fraction=0.0, degrees=0.0, stddev=0.0, mixed=0.0):
+    moved = chain(on_images(translate, fraction=fraction), on_images(rotate, degrees=degrees))
+    return chain(moved, on_images(gaussian_noise, stddev=stddev), sometimes(on_pairs(ricap, beta=beta), prob=mixed))
+
+
+candidates = {
+    "nothing": policy(),
+    "translate 0.05": policy(fraction=0.05),
+    "translate 0.1": policy(fraction=0.1),
+    "translate 0.2": policy(fraction=0.2),
+    "rotate 10": policy(degrees=10.0),
+    "rotate 40": policy(degrees=40.0),
+    "noise 0.1": policy(stddev=0.1),
+    "noise 0.2": policy(stddev=0.2),
+    "noise 0.4": policy(stddev=0.4),
+    "ricap": policy(mixed=1.0),
+    "translate 0.05 + ricap": policy(fraction=0.05, mixed=1.0),
+    "rotate 10 + noise 0.1": policy(degrees=10.0, stddev=0.1),
+}
+names = list(candidates)
+
+# %%
+images = jnp.asarray(dataset.validation.images, jnp.float32) / 255
+classes = jax.nn.one_hot(dataset.validation.labels, dataset.num_classes)
+one_each = np.array([np.flatnonzero(dataset.validation.labels == k)[0] for k in range(dataset.num_classes)])
+batch = {"image": images[one_each], "label": classes[one_each]}
+
+
+@jax.jit  # the numbers of a candidate are arguments of the program, so it is compiled once for all of them
+def augmented(augment, key):
+    return augment(key, batch)
+
+
+figure, axes = plt.subplots(3, len(names), figsize=(10, 3.2))
+for column, name in zip(axes.T, names, strict=True):
+    column[0].set_title(name.replace(" + ", "\n+ "), fontsize=8)
+    for row, axis in enumerate(column):
+        image = augmented(candidates[name], jax.random.key(row))["image"][2]
+        axis.imshow(image.clip(0, 1), cmap="gray", vmin=0, vmax=1)
+        axis.axis("off")
+plt.show()
+
+# %% [markdown]
+# ## A population
+#
+# To judge a search one has to know what full trainings give, which a search is there to avoid. Here they are small
+# enough: every candidate with every seed, all at once. `always(..., in_state=True)` keeps the numbers of an
+# augmentation in the training state, so the members of a population differ in their states alone, and
+# `fit_population` compiles one program for all of them.
+
+# %%
+strategy = always(policy(), in_state=True)
+sizes = {"shape": dataset.shape, "num_examples": len(dataset.train.labels)}
+train_step = make_train_step(model, optimizer, strategy, normalize=normalize)
+eval_step = make_eval_step(model, normalize=normalize)
+
+runs = [(name, seed) for name in names for seed in full_seeds]
+states = init_population([jax.random.key(seed) for _, seed in runs], model, optimizer, strategy, **sizes)
+# As arrays, and each member has its own: fit_population gives the buffers of its states away.
+numbers = [jax.tree.map(jnp.float32, candidates[name]) for name, _ in runs]
+states = [dataclasses.replace(state, strategy_state=own) for state, own in zip(states, numbers, strict=True)]
+trained, records = fit_population(states, train_step, eval_step, dataset, epochs=epochs, batch_size=batch_size)
+
+
+# %%
+def measured(metric):
+    """A metric of every epoch, `[candidate, seed, epoch]`."""
+    return np.array([[record[metric] for record in run] for run in records]).reshape(len(names), -1, epochs)
+
+
+final = 100 * measured("test_accuracy")[:, :, -1]
+figure, axis = plt.subplots(figsize=(8, 4))
+for seed, accuracies in zip(full_seeds, final.T, strict=True):
+    axis.plot(accuracies, names, "o", color="0.7", label="one seed" if seed == full_seeds[0] else None)
+axis.plot(final.mean(axis=1), names, "d", color="tab:red", label="mean")
+axis.invert_yaxis()
+axis.set(xlabel="test accuracy, %", title=f"{len(runs)} networks after {epochs} epochs, trained by one program")
+axis.legend()
+plt.show()
+
+# %% [markdown]
+# ## Members equal the same runs alone
+#
+# A member has its own weights, order of examples and noise, all from its key. So it is the run that `fit` makes of
+# the same key and the same augmentation, up to float rounding. One member is trained again, alone.
+
+# %%
+member = runs.index(("rotate 10 + noise 0.1", full_seeds[1]))
+name, seed = runs[member]
+alone_strategy = always(candidates[name])  # the numbers are constants of the program here
+alone_step = make_train_step(model, optimizer, alone_strategy, normalize=normalize)
+alone = init_state(jax.random.key(seed), model, optimizer, alone_strategy, **sizes)
+alone, alone_records = fit(alone, alone_step, eval_step, dataset, epochs=epochs, batch_size=batch_size)
+
+gaps = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), alone.params, trained[member].params)
+print(f"{name}, seed {seed}: largest difference of a weight {max(jax.tree.leaves(gaps)):.0e}")
+print("epoch  training loss alone  in the population  test accuracy alone  in the population")
+for epoch in (0, epochs // 2, epochs - 1):
+    pair = alone_records[epoch], records[member][epoch]
+    losses, accuracies = ([record[metric] for record in pair] for metric in ("train_loss", "test_accuracy"))
+    print(f"{epoch + 1:5}  {losses[0]:19.5f}  {losses[1]:17.5f}  {accuracies[0]:19.4f}  {accuracies[1]:17.4f}")
+
+# %% [markdown]
+# ## Affinity
+#
+# How far does an augmentation leave what a clean network knows? Affinity is the accuracy of that network on augmented
+# validation images, relative to its accuracy on the images as they are,
+#
+# $$T = \frac{A(m, D'_\mathrm{val})}{A(m, D_\mathrm{val})}.$$
+#
+# RICAP patches four images of the batch together and mixes their labels. A mixed label counts by its weight for the
+# class that the network says, so there even a perfect network stays below 1. Under each image is the answer of one
+# clean network and the weight of that class in the label; red is an answer of weight below one half. T is over the
+# whole validation split, the mean of all clean networks.
+
+# %%
+clean = [trained[runs.index(("nothing", seed))].inference_variables for seed in full_seeds]
+clean = jax.tree.map(lambda *leaves: jnp.stack(leaves), *clean)
+
+
+@jax.jit
+def predict(variables, images):
+    return model.apply(variables, normalize(images), train=False)
+
+
+def affinity_of(augment, variables, images, classes):
+    answers = functools.partial(predict, variables)
+    return affinity(answers, augment, jax.random.key(0), images, classes, batch_size=500)
+
+
+of_networks = jax.jit(jax.vmap(affinity_of, in_axes=(None, 0, None, None)))
+each = [of_networks(augment, clean, images, classes) for augment in candidates.values()]
+affinities = np.stack(each)  # [candidate, network]
+
+# %%
+shown = ["nothing", "translate 0.1", "rotate 40", "noise 0.4", "ricap"]
+first_network = jax.tree.map(lambda leaf: leaf[0], clean)
+figure, axes = plt.subplots(len(shown), len(one_each), figsize=(10, 6.2))
+for row, name in zip(axes, shown, strict=True):
+    drawn = augmented(candidates[name], jax.random.key(3))
+    says = predict(first_network, drawn["image"]).argmax(axis=1)
+    weights = jnp.take_along_axis(drawn["label"], says[:, None], axis=1)[:, 0]
+    title = f"{name}\nT = {affinities[names.index(name)].mean():.2f}"
+    row[0].text(-0.25, 0.5, title, ha="right", va="center", transform=row[0].transAxes)
+    for axis, image, said, weight in zip(row, drawn["image"], says, weights, strict=True):
+        axis.imshow(image.clip(0, 1), cmap="gray", vmin=0, vmax=1)
+        colour = "tab:red" if weight < 0.5 else "black"
+        axis.set_title(f"{dataset.class_names[said]} ({weight:.2f})", y=-0.25, fontsize=7, color=colour)
+        axis.axis("off")
+plt.show()
+
+# %% [markdown]
+# ## Diversity
+#
+# How much harder does an augmentation make the training data? Diversity is the training loss under the augmentation
+# relative to the training loss without it, each of a network trained on those data,
+#
+# $$D = \frac{E_{D'_\mathrm{train}}[L]}{E_{D_\mathrm{train}}[L]}.$$
+#
+# The clean loss falls towards 0, so the ratio grows with training; what a search compares is the ratio of an early
+# epoch, the dashed line. Both curves are means over the seeds.
+
+# %%
+losses = measured("train_loss").mean(axis=1)  # [candidate, epoch]
+diversities = diversity(losses, losses[names.index("nothing")])
+figure, axes = plt.subplots(1, 2, figsize=(10, 4))
+for axis, values, what in zip(axes, (losses, diversities), ("training loss, nats", "diversity"), strict=True):
+    for name in shown:
+        axis.plot(range(1, epochs + 1), values[names.index(name)], label=name)
+    axis.axvline(early_epochs, color="0.5", linestyle="--", linewidth=1)
+    axis.set(xlabel="epoch", ylabel=what, yscale="log")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
+plt.show()
+
+# %% [markdown]
+# ## The search
+#
+# `search` does this from the start and with other seeds: for each of S seeds one clean network is trained to the end, E
+# epochs, and each of P candidates for k epochs only. That takes $S (E + P k)$ epochs where all to the end take
+# $S P E$. An indicator makes one score of T and D; here it is the sum of their ranks. The star marks the Pareto front:
+# the candidates that no other beats in both numbers.
+
+# %%
+found = search(
+    candidates,
+    dataset,
+    model,
+    optimizer,
+    epochs=epochs,
+    early_epochs=early_epochs,
+    batch_size=batch_size,
+    seeds=search_seeds,
+    indicator="rank_sum",
+    normalize=normalize,
+)
+print(f"{'candidate':24} affinity  diversity  score  validation accuracy, early, %")
+for name in found.ranking:
+    i = names.index(name)
+    numbers = f"{found.affinity[i]:8.3f}  {found.diversity[i]:9.2f}  {found.scores[i]:5.1f}"
+    print(f"{name:24} {numbers}  {100 * found.validation_accuracy[i]:6.2f} {'*' if found.front[i] else ''}")
+to_the_end = len(search_seeds) * len(names) * epochs * steps_per_epoch
+print(f"\n{found.clean_steps + found.early_steps:,} steps; every candidate to the end: {to_the_end:,}")
+
+# %% [markdown]
+# ## The plane of both numbers
+#
+# Each candidate is a point, coloured by the accuracy of the full trainings above, of which the search knew nothing. At
+# the same diversity more affinity should be better, and the reverse, so good candidates are expected at the top right,
+# on the front. Along the front T falls where D rises: which of its candidates is best it does not say, and that is what
+# an indicator is for.
+
+# %%
+figure, axis = plt.subplots(figsize=(9, 5.5))
+front = np.flatnonzero(found.front)
+front = front[np.argsort(found.diversity[front])]
+axis.plot(found.diversity[front], found.affinity[front], color="0.7", zorder=1, label="Pareto front")
+points = axis.scatter(found.diversity, found.affinity, c=final.mean(axis=1), cmap="viridis", s=50, zorder=2)
+chosen = names.index(found.ranking[0])
+ring = {"s": 200, "facecolors": "none", "edgecolors": "tab:red", "label": "chosen by the sum of ranks"}
+axis.scatter(found.diversity[chosen], found.affinity[chosen], **ring)
+for name, d, t in zip(names, found.diversity, found.affinity, strict=True):
+    # Of two neighbours the lower one has its name below, so that names do not cover each other.
+    below = ((np.abs(np.log(found.diversity / d)) < 0.05) & (found.affinity > t)).any()
+    where = {"xytext": (-7, -12), "ha": "right"} if below else {"xytext": (7, 5)}
+    axis.annotate(name, (d, t), textcoords="offset points", fontsize=8, **where)
+axis.set(xscale="log", xlabel="diversity D, early", ylabel="affinity T", xlim=(None, 2 * found.diversity.max()))
+axis.legend(loc="lower left")
+figure.colorbar(points, label="test accuracy after full training, %")
+plt.show()
+
+# %% [markdown]
+# ## How good are the indicators?
+#
+# A full training contains its own first epochs, so the runs above hold what a search with each of their seeds would
+# have seen. Its choice is judged by the mean test accuracy of the other seeds: the regret is how far the chosen
+# candidate is below the best, the rank correlation is Spearman's over all candidates. Beside the indicators stand the
+# validation accuracy at the same early epoch, which needs no clean network, and a choice by lot. Grey is one seed, red
+# the mean.
+
+# %%
+early_losses = measured("train_loss")[:, :, early_epochs - 1]  # [candidate, seed]
+early_diversities = np.asarray(diversity(early_losses, early_losses[names.index("nothing")]))
+indicators = {
+    "product": product,
+    "log sum, weight 0.5": functools.partial(log_sum, weight=0.5),
+    "z-score sum": z_score_sum,
+    "rank sum": rank_sum,
+    "constrained": constrained,
+}
+scores = {way: jax.vmap(indicator)(affinities.T, early_diversities.T) for way, indicator in indicators.items()}
+scores["early validation accuracy"] = measured("validation_accuracy")[:, :, early_epochs - 1].T
+scores["drawn by lot"] = np.zeros_like(final).T  # equal scores: the mean over all candidates
+truth = np.stack([np.delete(final, s, axis=1).mean(axis=1) for s in range(len(full_seeds))])  # [seed, candidate]
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True)
+for axis, judge in zip(axes, (regret, rank_correlation), strict=True):
+    for way, of_seeds in scores.items():
+        judged = np.asarray(jax.vmap(judge)(jnp.asarray(of_seeds), truth))
+        axis.plot(judged, [way] * len(judged), "o", color="0.7")
+        axis.plot(judged.mean(), way, "d", color="tab:red")
+axes[0].set(xlabel="regret, percentage points", title="lower is better")
+axes[1].set(xlabel="rank correlation", title="higher is better")
+axes[0].invert_yaxis()
+plt.show()
+
+# %% [markdown]
+# The order of the indicators in this picture decides little: the candidates are few and were picked by hand, with it
+# known that RICAP does well here; a few images of the digits' test set are a percentage point; and the seeds share the
+# data. `results/search.md` measured 47 candidates over 5 seeds, on all the digits and on 300 of them. There the order
+# of the indicators changed with the number of early epochs and with the size of the training set, and on 300 digits,
+# at the lowest price, early validation accuracy chose about as well as the best of them.
+
+# %% [markdown]
+# ## The chosen policy against none
+#
+# In use only the chosen candidate would be trained to the end. The full trainings above have other seeds than the
+# search, and the search saw no test image, so they are its test. Thin lines are the seeds, thick ones their mean.
+
+# %%
+curves = 100 * measured("test_accuracy")
+figure, axis = plt.subplots(figsize=(8, 4))
+for name, colour in ((found.ranking[0], "tab:red"), ("nothing", "0.4")):
+    of_seeds = curves[names.index(name)]
+    axis.plot(range(1, epochs + 1), of_seeds.T, color=colour, alpha=0.25, linewidth=1)
+    axis.plot(range(1, epochs + 1), of_seeds.mean(axis=0), color=colour, label=name)
+# The first epochs are steep and would flatten the rest.
+lowest = curves[[chosen, names.index("nothing")], :, early_epochs - 1].min()
+axis.set(xlabel="epoch", ylabel="test accuracy, %", ylim=(lowest - 1, curves.max() + 0.5))
+axis.xaxis.get_major_locator().set_params(integer=True)
+axis.legend(loc="lower right")
+plt.show()
+
+gain = final[chosen] - final[names.index("nothing")]  # of the same seed: the same first weights and order
+error = gain.std(ddof=1) / len(gain) ** 0.5
+place = int((final.mean(axis=1) > final[chosen].mean()).sum()) + 1
+print(f"{names[chosen]}: {final[chosen].mean():.2f} %, nothing: {final[names.index('nothing')].mean():.2f} %")
+print(f"gain {gain.mean():.2f} ± {error:.2f} (standard error of {len(gain)} seeds) percentage points")
+print(f"by full training the chosen one is number {place} of {len(names)}")
+
+# %% [markdown]
+# ## The same from the command line
+#
+# In a clone of the repository the search is a command. It tries a longer list of candidates, prints the table, and
+# writes `search/search.json` and a picture of the plane:
+#
+# ```sh
+# python -m experiments.search digits
+# python -m experiments.train --augment search/search.json
+# ```
+#
+# The second trains with the policy in the file. `--early-epochs`, `--seeds` and `--indicator` are the arguments of
+# `search`, `--model` is the network that it searches with; `--help` lists all.
+
+# %% [markdown]
+# ## What to try next
+#
+# - Another `indicator=` of `search`: `"product"`, `"log_sum"`, `"z_score_sum"`, `"constrained"`, or a function of
+#   affinity and diversity.
+# - `early_epochs` of 1 and of 10: what the ranking gains by more epochs, and what it costs.
+# - Fewer training images, by `jaxaug.data.subset`; `results/search.md` has 300 digits.
+# - Candidates of another form, `on_images(flip_left_right)` or a function of your own: any `(key, batch) -> batch` that
+#   keeps shapes. Each form is one more compilation.
+# - The card [docs/methods/affinity_and_diversity.md](https://github.com/jaxaug/jaxaug/blob/main/docs/methods/affinity_and_diversity.md)
+#   and the page [results/search.md](https://github.com/jaxaug/jaxaug/blob/main/results/search.md).
