@@ -5,7 +5,7 @@
 #
 # Which examples of a batch should be augmented? Self-paced augmentation asks the network: an example whose loss is
 # high at this moment is augmented, one that the network can already do stays as it is. The method is from T. Takase,
-# R. Karakida and H. Asoh (Neurocomputing, 2021). The notebook takes about a minute and a half on two CPU cores.
+# R. Karakida and H. Asoh (Neurocomputing, 2021). The notebook takes one to two minutes on two CPU cores.
 
 # %%
 # Does nothing where jaxaug is installed already.
@@ -415,8 +415,9 @@ compare(arms, "all")
 #
 # The same with feature vectors: 30 numbers for each of the tumours of `breast_cancer`, and as augmentation Gaussian
 # noise of 0.3 of their standard deviation. The column of the shares says how few of these examples are ever hard, and
-# so how little sets "above" apart from "none". In `results/self_paced.md` "all" was worse than "none" on this table and
-# better on `wine`, and "above" came out near "none" on both: whether to augment at all remains the first question.
+# so how little sets "above" apart from "none". So few steps do not tell the arms apart. With more of them
+# (`results/self_paced.md`) "all" was worse than "none" on this table and better on `wine`, and "above" came out near
+# "none" on both: whether to augment at all remains the first question.
 
 # %%
 table = load("breast_cancer")

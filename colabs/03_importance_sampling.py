@@ -6,7 +6,7 @@
 # Which of the many augmented forms of an example should the network train on? Importance-sampled augmentation makes
 # several, asks the network in training for the loss of each, and draws one with a probability that grows with its loss.
 # The method is from T. Okadome and Ide (Kwansei Gakuin University; a patent, see below); MaxUp and batch augmentation
-# are its relatives. The notebook takes about a minute and a half on two CPU cores.
+# are its relatives. The notebook takes one to two minutes on two CPU cores.
 
 # %%
 # Does nothing where jaxaug is installed already.
@@ -459,7 +459,8 @@ plt.show()
 # How to read this: plus is worse than ordinary augmentation, and a gain would be a minus of more than twice its error.
 # On these digits drawing by the loss brings none, and the hardest copy does worst. The first picture suggests why: many
 # of the likely copies have lost the part that tells one digit from another. A high loss can mean "not learnt yet", and
-# it can mean that the label no longer fits; the draw cannot tell them apart.
+# it can mean that the label no longer fits; the draw cannot tell them apart. `batch_augmented` does not draw at all: it
+# trains on twice as many images in a step, so it is to be held against `always` with twice the epochs.
 #
 # On CIFAR-10 with a small WRN (`results/importance_sampled.md`) nothing that draws by the loss gained over ordinary
 # training at equal epochs either, and at equal time ordinary training won against all, since it takes more steps. The
@@ -471,7 +472,7 @@ plt.show()
 # %% [markdown]
 # ## What to try next
 #
-# - Set `few_epochs` to 200, or `few` to 1000: do the differences keep their signs?
+# - Set `few_epochs` to 120, or `few` to 1000: do the differences keep their signs?
 # - Take `cutout` out of `augment`: the copies of an example are then more alike.
 # - Put `late_off(importance_sampled(augment), steps=...)` among the `arms`.
 # - Score more cheaply: `make_train_step(..., scorer=...)` takes `proxy_scorer` (a small network that learns along) or

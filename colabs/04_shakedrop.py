@@ -61,7 +61,7 @@ if FULL:
     data, strategy = load("cifar10"), always(chain(on_images(crop), on_images(flip_left_right)))
     network, epochs, batch_size, seeds = "pyramidnet56_84", 60, 128, 3
 else:
-    data, strategy = subset(load("digits"), 400), never()
+    data, strategy = subset(load("digits"), 300), never()
     network, epochs, batch_size, seeds = "pyramidnet8_16", 15, 50, 3
 print(data, network)
 
@@ -368,9 +368,9 @@ plt.show()
 # %% [markdown]
 # On the digits both fit the training images less well than the plain network: they underfit, ShakeDrop most, and the
 # seeds of the three overlap in test error. A network of three blocks that sees few images a few times says nothing
-# about the case of the paper, PyramidNet of 110 layers and 300 epochs of CIFAR-100. `results/shakedrop.md` has ResNet-20
-# on 5,000 images of CIFAR-10, with both endings, all levels and $p = 0$; all noise costs accuracy there, as that network
-# underfits too.
+# about the case of the paper, PyramidNet of 110 layers and 300 epochs of CIFAR-100. `results/shakedrop.md` has
+# ResNet-20 on 5,000 images of CIFAR-10, with both endings, all levels and $p = 0$; all noise costs accuracy there, as
+# that network underfits too.
 
 # %% [markdown]
 # ## What to try next
