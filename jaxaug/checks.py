@@ -147,13 +147,13 @@ def check_choice(function: str, name: str, value: Any, choices: Iterable[str]) -
 
 
 def checked_images(function: Callable[Concatenate[Any, Any, P], R]) -> Callable[Concatenate[Any, Any, P], R]:
-    """Decorates `f(key, images, *, ...)` with the checks that all such functions share."""
+    """Decorates `f(key, images, *, ...)` with the checks they share; NumPy's arrays are taken, too."""
 
     @functools.wraps(function)
     def wrapper(key: Any, images: Any, *args: P.args, **kwargs: P.kwargs) -> R:
         check_key(function.__name__, key)
         check_images(function.__name__, images)
-        return function(key, images, *args, **kwargs)
+        return function(key, jnp.asarray(images), *args, **kwargs)
 
     return wrapper
 
@@ -170,7 +170,7 @@ def checked_pairs(
             axes = "[B, H, W, C]" if rank == 4 else "[B, ...]"
             check_floating(function.__name__, images, rank=rank, what="images", axes=axes)
             check_labels(function.__name__, labels, images.shape[0])
-            return function(key, images, labels, *args, **kwargs)
+            return function(key, jnp.asarray(images), jnp.asarray(labels), *args, **kwargs)
 
         return wrapper
 

@@ -172,7 +172,7 @@ def apply_ricap(plan: RicapPlan, images: Shaped[Array, "b h w c"]) -> Shaped[Arr
     column = chosen(plan.offset[..., 1]) + (j - jnp.where(right, plan.boundary[:, 1:], 0))[:, None, :]
     pixel = (chosen(plan.source) * h + row) * w + column
     # One gather; indices are in range by construction, so nothing has to be checked or clamped.
-    return images.reshape(b * h * w, c).at[pixel].get(mode="promise_in_bounds")
+    return jnp.asarray(images).reshape(b * h * w, c).at[pixel].get(mode="promise_in_bounds")
 
 
 def mix_labels(

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from laws.interface import annotations_unchecked
 from laws.operations import ANY_RANK, RGB_ONLY, Operation, lower_value, pictures
 
 DTYPES = (jnp.float32, jnp.bfloat16, jnp.float16)
@@ -50,7 +51,7 @@ def one_example_in_half_precision_is_finite(operation: Operation) -> None:
 
 
 def numbers_are_the_same_however_run(operation: Operation) -> None:
-    """jit of scan of vmap, over keys and images, gives the eager numbers up to rounding."""
+    """jit of scan of vmap, over keys and images, gives the eager numbers up to rounding; so do NumPy's arrays."""
     keys, images = jax.random.split(KEY, (2, 2)), pictures((2, 2, 3, 8, 12, 3))
 
     def run(key: Any, images: Any) -> Any:
@@ -63,6 +64,8 @@ def numbers_are_the_same_however_run(operation: Operation) -> None:
     for place in ((0, 0), (0, 1), (1, 0)):
         found = jax.tree.map(lambda leaf: leaf[place], compiled)  # noqa: B023
         assert_close(found, run(keys[place], images[place]), operation.name)
+    with annotations_unchecked():
+        assert_close(run(keys[0, 0], np.asarray(images[0, 0])), run(keys[0, 0], images[0, 0]), operation.name)
 
 
 def numbers_may_be_traced(operation: Operation) -> None:
