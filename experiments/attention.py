@@ -74,7 +74,7 @@ class Command:
     images: int = 6
     """Test images on the sheets, of the first seed's networks."""
     results: pathlib.Path = pathlib.Path("results/attention.jsonl")
-    """One line per finished arm; page and sheets are written beside it, as .md, .png and _layers.png."""
+    """One line per finished arm; page and sheets are written beside it, as .md, _cam.png and _grad_cam.png."""
 
 
 def row(command: Command, full: Dataset, arm: str) -> dict[str, Any]:
