@@ -1,7 +1,8 @@
 """The layers that networks are built from, those a caller may replace among them."""
 
 import dataclasses
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -12,10 +13,23 @@ from jaxtyping import Array, Float
 from jaxaug.layers import linear_decay
 from jaxaug.models.pooling import NO_PADS, AveragePool, MaxPool, Pads
 
-HE_NORMAL = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+
+def _he_normal(*, fan_axis: int) -> nn.initializers.Initializer:
+    """Returns the initialiser that draws N(0, 2 / fan), with the inputs (axis -2) or the outputs (-1) as fan."""
+
+    def draw(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
+        fan = math.prod(shape[:-2]) * shape[fan_axis]
+        # Drawn flat, the same bits compile in a tenth of the time of a draw of rank 4.
+        values = jax.random.normal(key, (math.prod(shape),), dtype)
+        return (values * jnp.asarray(math.sqrt(2.0 / fan), dtype)).reshape(shape)
+
+    return draw
+
+
+HE_NORMAL = _he_normal(fan_axis=-2)
 """N(0, 2 / fan_in), not truncated: He et al., "Delving deep into rectifiers", ICCV 2015, equation 10."""
 
-HE_NORMAL_OUT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+HE_NORMAL_OUT = _he_normal(fan_axis=-1)
 """N(0, 2 / fan_out): equation 14 there, and what fb.resnet.torch made usual for residual networks."""
 
 # What a factory returns need only be callable as described at its field.
@@ -45,7 +59,7 @@ class Parts:
         """
         make = self.conv or self._usual_conv
         edge = (kernel // 2, kernel // 2)
-        return make(
+        conv = make(
             features,
             (kernel, kernel),
             strides=(stride, stride),
@@ -54,6 +68,10 @@ class Parts:
             dtype=self.dtype,
             **({} if groups == 1 else {"feature_group_count": groups}),
         )
+        # A layer whose caller did not say how its kernel starts starts as the usual one: else two would be compared
+        # in which more differs than the layer.
+        unsaid = getattr(conv, "kernel_init", None) is nn.linear.default_kernel_init
+        return conv.clone(kernel_init=self.kernel_init) if unsaid else conv
 
     def pointwise_conv(self, features: int, *, stride: int = 1) -> nn.Conv:
         """Returns a 1 x 1 convolution, which has no spatial extent for a caller's factory to shape."""

@@ -66,7 +66,7 @@ def create_model(
         average pooling, and in mobilenet after each strided convolution of a block, which has stride 1 then.
       conv: `conv(features, kernel_size, strides=, padding=, use_bias=, dtype=)`, with `feature_group_count=` if there
         are groups, makes a module, called `module(x)` in place of each convolution larger than 1 x 1; arguments are
-        those of `nn.Conv`.
+        those of `nn.Conv`. A `kernel_init` that nobody chose is that of the usual convolution.
       head: `head(num_classes)` makes a module, called `module(pooled, deterministic=)` on float32 `[B, D]` in place
         of the last dense layer.
       dtype: floating-point dtype of the computation; parameters, batch statistics and logits are float32.

@@ -10,9 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from jaxaug.layers import DisentangledConv, GaussianPool, RotatedDense, linear_decay
 from jaxaug.models import create_model
+from jaxaug.models.parts import HE_NORMAL, HE_NORMAL_OUT
 from jaxaug.models.pooling import MaxPool
 
 KEY = jax.random.key(0)
@@ -160,6 +162,32 @@ def test_conv_of_another_kind_keeps_the_names() -> None:
     assert set(params["stage2_block1"]["conv2"]) == {"sigma", "Conv_0"}
     assert set(params["stage2_block1"]["shortcut"]) == {"kernel"}
     assert "sigma" in params["stem"]["conv"]
+
+
+@pytest.mark.parametrize("name", ["wrn_10_1", "resnet20"])
+@pytest.mark.parametrize(
+    "conv", [nn.Conv, DisentangledConv, functools.partial(DisentangledConv, radius=1), DisentangledConv(1, 1, radius=1)]
+)
+def test_kernels_of_another_conv_start_as_the_usual_ones(name: str, conv: Any) -> None:
+    def stem(model: nn.Module) -> jax.Array:
+        return jax.jit(lambda: model.init(KEY, IMAGES)["params"]["trunk"]["stem"]["conv"]["kernel"])()
+
+    np.testing.assert_array_equal(stem(create_model(name, 3, conv=conv)), stem(create_model(name, 3)))
+
+
+def test_kernels_start_as_the_caller_says() -> None:
+    conv = functools.partial(DisentangledConv, kernel_init=nn.initializers.ones)
+    params = jax.jit(create_model("wrn_10_1", 3, conv=conv).init)(KEY, IMAGES)["params"]
+    assert (params["trunk"]["stem"]["conv"]["kernel"] == 1).all()
+
+
+def test_kernels_start_as_in_he_et_al() -> None:
+    shape = (3, 3, 40, 160)
+    for init, fan in ((HE_NORMAL, 9 * 40), (HE_NORMAL_OUT, 9 * 160)):
+        values = np.asarray(init(KEY, shape, jnp.float32)) * np.sqrt(fan / 2)
+        assert values.shape == shape
+        assert scipy.stats.kstest(values.ravel(), "norm").pvalue > 0.001
+        assert init(KEY, (4, 2), jnp.bfloat16).dtype == jnp.bfloat16
 
 
 @pytest.mark.parametrize("train", [False, True])
