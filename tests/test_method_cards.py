@@ -66,6 +66,14 @@ def test_commands_are_understood(card):
 
 
 @every_card
+def test_the_idea_has_a_picture(card):
+    idea = card.read_text().split("\n## The idea\n")[1].split("\n## ")[0]
+    pictures = re.findall(r"^!\[[^\]]{20,}\]\(([^)]+\.png)\)$", idea, re.M)
+    assert pictures
+    assert [picture for picture in pictures if not (FOLDER / picture).is_file()] == []
+
+
+@every_card
 def test_sections_are_all_there_and_short(card):
     text = card.read_text()
     assert re.findall(r"^## (.+)$", text, re.M) == SECTIONS
