@@ -4,8 +4,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from jaxaug.data import Split
+from jaxaug.training.mesh import placed, replicated
 from jaxaug.training.step import Batch
 
 # fold_in's number for the order of the examples; steps count from 0 and never come here.
@@ -24,9 +26,11 @@ class DeviceSplit(NamedTuple):
         return self.labels.shape[0]
 
 
-def device_split(split: Split) -> DeviceSplit:
-    """Returns the split, copied to the device."""
-    return DeviceSplit(jax.device_put(split.images), jax.device_put(split.labels))
+def device_split(split: Split, mesh: Mesh | None = None) -> DeviceSplit:
+    """Returns the split, copied to the device, or to each device of a mesh."""
+    if mesh is None:
+        return DeviceSplit(jax.device_put(split.images), jax.device_put(split.labels))
+    return placed(DeviceSplit(*split), replicated(mesh))
 
 
 def gathered_batch(data: DeviceSplit, index: jax.Array, num_classes: int) -> Batch:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxaug.checks import check_choice, check_size
 from jaxaug.training.device_data import DeviceSplit, epoch_order, gathered_batch
 from jaxaug.training.long_tail import class_balanced_order
+from jaxaug.training.mesh import shared_out
 from jaxaug.training.state import TrainState
 from jaxaug.training.step import TrainStep
 
@@ -56,7 +57,8 @@ class EpochRunner:
     It is N draws by either sampling: every example once, or every class equally often.
 
     Over a population, states, sums and orders have a leading axis of members, and so has the data where each member has
-    its own; one program takes all members a step.
+    its own; one program takes all members a step. Under a `data_mesh` batches are shared out among the devices, and
+    `shardings` says where the state lies.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class EpochRunner:
         engine: Engine = "auto",
         sampling: Sampling = "shuffled",
         population: bool = False,
+        shardings: Any = None,
     ):
         check_choice("fit", "engine", engine, get_args(Engine))
         check_choice("fit", "sampling", sampling, get_args(Sampling))
@@ -86,7 +89,7 @@ class EpochRunner:
 
         def advanced(state: TrainState, sums: Sums, data: DeviceSplit, index: jax.Array) -> tuple[TrainState, Sums]:
             step = state.step
-            state, metrics = train_step(state, gathered_batch(data, index, num_classes))
+            state, metrics = train_step(state, shared_out(gathered_batch(data, index, num_classes)))
             return state, _added(sums, metrics, step, index.shape[0])
 
         def one_step(state: TrainState, sums: Sums, data: DeviceSplit, order: jax.Array) -> tuple[TrainState, Sums]:
@@ -109,7 +112,8 @@ class EpochRunner:
 
         self._epoch_start = jax.jit(of_all(epoch_start, (0, data_axis)))
         self._one_step = of_all(one_step, (0, 0, data_axis, 0))
-        self._last = _program(of_all(last_step, (0, 0, data_axis, 0)))
+        self._shardings = shardings
+        self._last = _program(of_all(last_step, (0, 0, data_axis, 0)), shardings)
         self._chunks: dict[int, Program] = {}
 
         batch = jax.eval_shape(lambda d: gathered_batch(d, jnp.zeros(batch_size, jnp.int32), num_classes), data)
@@ -165,7 +169,7 @@ class EpochRunner:
 
                 return jax.lax.scan(body, (state, sums), length=length)[0]
 
-            self._chunks[length] = _program(self._one_step if self.engine == "loop" else chunk)
+            self._chunks[length] = _program(self._one_step if self.engine == "loop" else chunk, self._shardings)
         return self._chunks[length]
 
 
@@ -174,7 +178,7 @@ def _form(tree: Any, axis: int | None) -> Any:
     return jax.eval_shape(lambda t: t if axis is None else jax.tree.map(lambda x: x[0], t), tree)
 
 
-def _program(steps: Callable[..., tuple[TrainState, Sums]]) -> Program:
+def _program(steps: Callable[..., tuple[TrainState, Sums]], shardings: Any) -> Program:
     """Returns the compiled steps, with a third result that is ready when they are done and belongs to nobody.
 
     State and sums are given away to the next program, so neither can be waited for. Once a program is compiled, its
@@ -188,7 +192,9 @@ def _program(steps: Callable[..., tuple[TrainState, Sums]]) -> Program:
         state, sums = steps(state, sums, data, order)
         return state, sums, sums["examples"]
 
-    jitted = jax.jit(program, donate_argnums=(0, 1))
+    # A state that came back elsewhere would not fit the program that it came from.
+    where = None if shardings is None else (shardings, shardings.step, shardings.step)
+    jitted = jax.jit(program, donate_argnums=(0, 1), out_shardings=where)
 
     def guarded(
         state: TrainState, sums: Sums, data: DeviceSplit, order: jax.Array

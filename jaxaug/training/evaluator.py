@@ -12,6 +12,7 @@ import numpy as np
 from jaxaug.training.device_data import DeviceSplit, gathered_batch
 from jaxaug.training.engine import Sums
 from jaxaug.training.long_tail import SHOTS, accuracies_by_shots
+from jaxaug.training.mesh import shared_out
 from jaxaug.training.state import TrainState
 from jaxaug.training.step import EvalStep
 
@@ -44,7 +45,7 @@ class Evaluator:
 
         def one_batch(sums: Sums, state: TrainState, data: DeviceSplit) -> Sums:
             position = sums["batch"] * size + jnp.arange(size, dtype=jnp.int32)
-            batch = gathered_batch(data, jnp.minimum(position, data.size - 1), num_classes)
+            batch = shared_out(gathered_batch(data, jnp.minimum(position, data.size - 1), num_classes))
             counted = position < data.size
             metrics = eval_step(state, batch)
             added = {name: sums[name] + jnp.sum(jnp.where(counted, value, 0.0)) for name, value in metrics.items()}

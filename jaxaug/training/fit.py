@@ -1,8 +1,11 @@
 """Training of one network."""
 
+import jax
+
 from jaxaug.data import Dataset
 from jaxaug.training.engine import Engine, Sampling, Sums
 from jaxaug.training.loop import Hooks, Record, compiled_programs, fitted
+from jaxaug.training.mesh import data_mesh, placed, replicated, state_shardings
 from jaxaug.training.state import TrainState
 from jaxaug.training.step import EvalStep, TrainStep
 
@@ -21,12 +24,17 @@ def fit(
     eval_every: int = 1,
     sums: Sums | None = None,
     hooks: Hooks | None = None,
+    shard_optimizer: bool = False,
 ) -> tuple[TrainState, list[Record]]:
     """The state after training up to `epochs` epochs, and one record per epoch.
 
     The dataset lives on the device; shuffling, gathering, augmenting, selecting and training are one compiled
     program. The order of epoch e and the draws of step t follow from the state's key alone, so a run continued from
     any of its states ends bit for bit as one that never stopped. `state` is given away (its buffers are reused).
+
+    All devices of all processes take part, each in a share of every batch; batch statistics, mixing partners and what
+    a strategy remembers are those of the whole, so that their number does not change what is computed beyond the
+    rounding of sums. With several processes (`jax.distributed`) each calls `fit` with the same arguments.
 
     Args:
       state: of `init_state`, or a later one: training goes on from `state.step`.
@@ -42,6 +50,7 @@ def fit(
       eval_every: epochs between evaluations; the last epoch is always evaluated.
       sums: of `Hooks.on_stop`, to go on inside an epoch.
       hooks: progress, records, stopping.
+      shard_optimizer: keep a part alone of the optimiser's state on each device, not the whole.
 
     Returns:
       The state, and the records of the epochs trained here: `epoch`, `step`, `train_*`, `validation_*` (where there
@@ -67,14 +76,19 @@ def fit(
       >>> records[-1]["train_accuracy"] > 0.95
       True
     """
-    programs = compiled_programs(
-        state,
-        train_step,
-        eval_step,
-        dataset,
-        batch_size=batch_size,
-        engine=engine,
-        sampling=sampling,
-        eval_batch_size=eval_batch_size,
-    )
-    return fitted(programs, state, epochs=epochs, eval_every=eval_every, sums=sums, hooks=hooks or Hooks())
+    mesh = data_mesh()
+    with jax.set_mesh(mesh):
+        state = placed(state, state_shardings(state, mesh, shard_optimizer=shard_optimizer))
+        programs = compiled_programs(
+            state,
+            train_step,
+            eval_step,
+            dataset,
+            batch_size=batch_size,
+            engine=engine,
+            sampling=sampling,
+            eval_batch_size=eval_batch_size,
+            mesh=mesh,
+        )
+        sums = None if sums is None else placed(sums, replicated(mesh))
+        return fitted(programs, state, epochs=epochs, eval_every=eval_every, sums=sums, hooks=hooks or Hooks())

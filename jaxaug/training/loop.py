@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxaug.checks import check_size
 from jaxaug.data import Dataset
@@ -76,28 +77,32 @@ def compiled_programs(
     engine: Engine,
     sampling: Sampling,
     eval_batch_size: int,
+    mesh: Mesh | None = None,
 ) -> Programs:
-    """Returns the programs of `fit`."""
+    """Returns the programs of `fit`, for a state that lies on the devices of the mesh if there is one."""
     runner = EpochRunner(
         train_step,
         state,
-        device_split(dataset.train),
+        device_split(dataset.train, mesh),
         batch_size=batch_size,
         num_classes=dataset.num_classes,
         engine=engine,
         sampling=sampling,
+        shardings=None if mesh is None else jax.tree.map(lambda leaf: leaf.sharding, state),
     )
-    return Programs(runner, split_evaluators(eval_step, dataset, eval_batch_size))
+    return Programs(runner, split_evaluators(eval_step, dataset, eval_batch_size, mesh))
 
 
-def split_evaluators(eval_step: EvalStep, dataset: Dataset, eval_batch_size: int) -> dict[str, Evaluator]:
+def split_evaluators(
+    eval_step: EvalStep, dataset: Dataset, eval_batch_size: int, mesh: Mesh | None = None
+) -> dict[str, Evaluator]:
     """Returns the evaluator of each split that is not trained on."""
     check_size("fit", "eval_batch_size", eval_batch_size, 1)
     groups = shots(np.bincount(dataset.train.labels, minlength=dataset.num_classes))
     return {
         name: Evaluator(
             eval_step,
-            device_split(split),
+            device_split(split, mesh),
             batch_size=eval_batch_size,
             num_classes=dataset.num_classes,
             groups=groups if len(set(groups)) > 1 else (),

@@ -10,6 +10,7 @@ import optax
 
 from jaxaug.checks import check_size
 from jaxaug.sampling.last_losses import never_seen, recalled, recorded
+from jaxaug.training.mesh import shared_out
 from jaxaug.training.objective import cross_entropy
 from jaxaug.training.variables import initial_variables
 
@@ -186,7 +187,7 @@ def every(scorer: Scorer, steps: int) -> Scorer:
 
 def _inferred_losses(module: nn.Module, variables: Any, images: jax.Array, labels: jax.Array) -> jax.Array:
     apply: Callable[..., Any] = module.apply
-    return cross_entropy(apply(variables, images, train=False), labels)
+    return cross_entropy(apply(variables, shared_out(images), train=False), labels)
 
 
 def _averaged(images: jax.Array, side: int) -> jax.Array:

@@ -10,6 +10,7 @@ import optax
 
 from jaxaug.checks import check_choice, check_floating, check_number, described
 from jaxaug.sampling import Strategy
+from jaxaug.training.mesh import shared_out, whole
 from jaxaug.training.objective import cross_entropy, smoothed, soft_accuracy, soft_top_accuracy
 from jaxaug.training.scoring import Scorer, network_scorer, unchanged
 from jaxaug.training.state import TrainState
@@ -113,6 +114,7 @@ def make_train_step(
             return scorer.score(state.score_state, state.variables, scored)
 
         batch, strategy_state, metrics = strategy.select(select_key, state.strategy_state, batch, score)
+        batch = shared_out(batch)
         if taken := _OWN_METRICS & metrics.keys():
             raise ValueError(f"a strategy's metrics take names of their own; got {', '.join(sorted(taken))}.")
 
@@ -137,7 +139,9 @@ def make_train_step(
         part = trained_params(state.params, trained)
         _check_opt_state(optimizer, part, state.opt_state, trained)
         (loss, (logits, batch_stats)), grads = jax.value_and_grad(objective, has_aux=True)(part)
-        updates, opt_state = optimizer.update(grads, state.opt_state, part)
+        # Where an optimiser's state is in parts, they must not decide how the network is computed.
+        updates, opt_state = optimizer.update(whole(grads), state.opt_state, part)
+        updates = whole(updates)
         params = with_trained_params(state.params, optax.apply_updates(part, updates), trained)
         metrics = {
             **metrics,
