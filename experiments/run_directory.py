@@ -1,5 +1,6 @@
 """The directory of a run: what it is, what it measured, what it ran on, and its checkpoints."""
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -10,12 +11,15 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 
 from experiments.config import Config, as_json, from_json
+from experiments.lock import LOCK
+from jaxaug.checks import one_line
 from jaxaug.training.loop import Record
 
 
@@ -64,7 +68,7 @@ class RunDirectory:
 
     def append_record(self, record: Record) -> None:
         """Adds an epoch, and sees it onto the disk before a checkpoint claims it."""
-        with self.metrics.open("a") as file:
+        with written(self.metrics), self.metrics.open("a") as file:
             file.write(json.dumps(record) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -89,15 +93,14 @@ class RunDirectory:
 
 def check_unused(path: pathlib.Path) -> None:
     """Raises `ValueError` if the path holds anything, so that no run is overwritten."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and (not path.is_dir() or any(file.name != LOCK for file in path.iterdir())):
         again = f", or continue it with --resume {path}" if (path / "config.json").exists() else ""
         raise ValueError(f"{path} exists and is not empty; name another directory with --run-dir{again}.")
 
 
 def new_run(path: pathlib.Path, name: str, config: Config) -> RunDirectory:
-    """Makes the directory of a new run."""
+    """Writes down, in its directory, what a new run is."""
     check_unused(path)
-    path.mkdir(parents=True, exist_ok=True)
     replace_text(path / "environment.json", json.dumps(environment(), indent=2) + "\n")
     replace_text(path / "config.json", json.dumps({"name": name, **as_json(config)}, indent=2) + "\n")
     return RunDirectory(path)
@@ -106,14 +109,16 @@ def new_run(path: pathlib.Path, name: str, config: Config) -> RunDirectory:
 def stored_run(path: pathlib.Path) -> tuple[RunDirectory, str, Config]:
     """Returns the run in a directory, the name of its config, and the config."""
     file = path / "config.json"
-    if not file.exists():
-        raise ValueError(f"{path} holds no run: there is no {file}.")
+    shown = one_line(str(file), limit=500)
     try:
         data = json.loads(file.read_text())
-        name = data.pop("name")
+        if not isinstance(data, dict) or not isinstance(name := data.pop("name", None), str):
+            raise ValueError("it names no config.")
         return RunDirectory(path), name, from_json(data)
-    except (json.JSONDecodeError, KeyError, AttributeError, ValueError) as error:
-        raise ValueError(f"{file} cannot be read: {error}") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(f"{one_line(str(path), limit=500)} holds no run: there is no {shown}.") from None
+    except (OSError, RecursionError, ValueError) as error:
+        raise ValueError(f"{shown} cannot be read: {one_line(str(error), limit=500)}") from None
 
 
 def default_path(name: str) -> pathlib.Path:
@@ -181,8 +186,23 @@ def git_revision() -> str | None:
 def replace_text(path: pathlib.Path, text: str) -> None:
     """Writes a file so that at any moment the old or the new one is there, whole."""
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with written(path):
+        try:
+            with temporary.open("w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+
+
+@contextlib.contextmanager
+def written(path: pathlib.Path) -> Iterator[None]:
+    """Says of an error in writing which file it was."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"{path} could not be written: {error.strerror}.") from error

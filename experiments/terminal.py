@@ -1,7 +1,11 @@
 """What a command shows on the terminal."""
 
+import contextlib
+import logging
 import sys
-from collections.abc import Callable
+import time
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from jaxaug.training.loop import Progress, Record
@@ -12,8 +16,33 @@ def exit_status(run: Callable[[], int | None], *mistakes: type[Exception]) -> in
     try:
         return run() or 0
     except mistakes as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {sentence(error)}", file=sys.stderr)
         return 2
+
+
+def sentence(error: Exception) -> str:
+    """Returns what an error says; of one of the operating system, the file and why, without its number."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}."
+    return str(error)
+
+
+@contextlib.contextmanager
+def warnings_as_notes() -> Iterator[None]:
+    """Prints warnings as plain sentences."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        print(f"note: {warning.message}", file=sys.stderr)
+
+
+def silence_writers() -> None:
+    """Keeps from the terminal the pages that orbax's writers print, for ever, of an error that they also raise."""
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    shown = sys.unraisablehook
+    sys.unraisablehook = lambda error: None if str(error.exc_value) == "Event loop is closed" else shown(error)
 
 
 class Terminal:
@@ -22,6 +51,7 @@ class Terminal:
     def __init__(self, *, quiet: bool):
         self._bars = not quiet and sys.stderr.isatty()
         self._bar: Any = None
+        self._began = 0.0
 
     def progress(self, progress: Progress) -> None:
         """Moves the bar of the running epoch."""
@@ -33,8 +63,10 @@ class Terminal:
             self._bar = tqdm(
                 total=progress.steps, desc=f"epoch {progress.epoch}/{progress.epochs}", unit="step", leave=False
             )
+            self._began = time.monotonic()
+        elapsed = time.monotonic() - self._began
+        self._bar.start_t = time.time() - elapsed  # tqdm asks the clock on the wall, which may be set meanwhile
         self._bar.update(progress.step - self._bar.n)
-        elapsed = self._bar.format_dict["elapsed"]
         rate = f"{progress.examples / elapsed:,.0f}" if elapsed > 0 else "?"
         m = progress.metrics
         self._bar.set_postfix_str(f"loss {m['loss']:.3f}, accuracy {m['accuracy']:.3f}, {rate} examples/s")

@@ -1,8 +1,12 @@
 """Checkpoints of a run, written by orbax in the background."""
 
+import contextlib
+import errno
 import itertools
+import os
 import pathlib
 import warnings
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
@@ -15,6 +19,19 @@ from jaxaug.checks import check_size
 from jaxaug.training.engine import Sums
 from jaxaug.training.integrity import differences, fingerprints, sha256, structure
 from jaxaug.training.state import TrainState
+
+# Why a disk takes nothing more.
+_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
+
+
+class SaveError(OSError):
+    """A checkpoint could not be written; those before it are whole."""
+
+
+def complete_steps(directory: pathlib.Path) -> list[int]:
+    """Returns the steps of the complete checkpoints in a directory of `Checkpoints`, ascending."""
+    paths = directory.iterdir() if directory.is_dir() else ()
+    return sorted(int(path.name) for path in paths if path.name.isdigit())
 
 
 class Checkpoints:
@@ -56,13 +73,16 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Returns the steps of the complete checkpoints, ascending."""
-        return sorted(self._manager.all_steps())
+        # Not the manager's: it counts a checkpoint from the moment that it begins to write it.
+        return complete_steps(self.directory)
 
     def save(self, state: TrainState, sums: Sums, *, validation_accuracy: float | int | None = None) -> None:
         """Begins to write the state, and the sums of its epoch so far; returns before they are on disk.
 
         Raises:
           ValueError: there is a checkpoint of a later step already.
+          SaveError: this checkpoint, or the one begun before it, could not be written; that of the last may come out
+            in `wait` and `close` only.
         """
         step = int(jax.device_get(state.step))
         if step in self._manager.all_steps():
@@ -75,30 +95,36 @@ class Checkpoints:
             "fingerprints": fingerprints(tree),
             "sums": {name: value.tolist() for name, value in jax.device_get(sums).items()},
         }
-        written = self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(tree), about=ocp.args.JsonSave({**about, "sha256": sha256(about)})
-            ),
-            metrics=None if validation_accuracy is None else {"validation_accuracy": validation_accuracy},
-        )
+        with self._save_errors():
+            written = self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(tree), about=ocp.args.JsonSave({**about, "sha256": sha256(about)})
+                ),
+                metrics=None if validation_accuracy is None else {"validation_accuracy": validation_accuracy},
+            )
         if not written:
-            raise ValueError(f"step {step} comes before step {self.steps()[-1]}, which {self.directory} already holds.")
+            latest = max(self._manager.all_steps())
+            raise ValueError(f"step {step} comes before step {latest}, which {self.directory} already holds.")
 
     def restore(self, state: TrainState) -> tuple[TrainState, Sums]:
         """The state and sums of the newest checkpoint that is whole.
 
         Args:
-          state: a state of the same run, whose structure, shapes and dtypes are expected.
+          state: a state of the same run, whose structure, shapes and dtypes are expected, and on whose devices the
+            result lies.
 
         Returns:
-          State and sums as they were saved. A checkpoint that cannot be read, or whose bits are not those that were
-          saved, is named in a warning and set aside under another name, and the one before it is taken.
+          State and sums as they were saved, on any number of devices. A checkpoint that cannot be read, or whose bits
+          are not those that were saved, is named in a warning and set aside under another name, and the one before it
+          is taken.
 
         Raises:
           FileNotFoundError: there is no checkpoint that is whole.
           ValueError: the checkpoint is of another config or of another structure; the sentence names what differs.
+          SaveError: the checkpoint that was being written could not be.
         """
+        self.wait()
         plain = _plain(state)
         expected = jax.tree.map(ocp.utils.to_shape_dtype_struct, plain)
         for step in reversed(self.steps()):
@@ -117,13 +143,14 @@ class Checkpoints:
                 restored = self._manager.restore(step, args=wanted)["state"]
                 if fingerprints(restored) != about["fingerprints"]:
                     raise ValueError("its arrays are not those that were saved")
+                # JSON keeps a float32 exactly, and tells counts from sums.
+                sums = {
+                    n: jnp.asarray(v, jnp.int32 if isinstance(v, int) else jnp.float32)
+                    for n, v in about["sums"].items()
+                }
             except Exception as error:
                 self._set_aside(step, error)
                 continue
-            # JSON keeps a float32 exactly, and tells counts from sums.
-            sums = {
-                n: jnp.asarray(v, jnp.int32 if isinstance(v, int) else jnp.float32) for n, v in about["sums"].items()
-            }
             return jax.tree.map(_as_before, state, restored), sums
         raise FileNotFoundError(f"there is no checkpoint that can be read in {self.directory}.")
 
@@ -132,6 +159,8 @@ class Checkpoints:
         about = self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
         if about.pop("sha256") != sha256(about):
             raise ValueError("its description is not the one that was saved")
+        if lacking := {"config", "structure", "fingerprints", "sums"} - about.keys():
+            raise ValueError(f"its description lacks {min(lacking)}")
         return about
 
     def _set_aside(self, step: int, error: Exception) -> None:
@@ -143,21 +172,34 @@ class Checkpoints:
         aside = next(path for path in map(self.directory.with_name, names) if not path.exists())
         (self.directory / str(step)).rename(aside)
         self._manager.reload()
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         warnings.warn(
-            f"the checkpoint of step {step} cannot be read ({reason}); it was moved to {aside}, and the one before "
-            "it is used.",
+            f"the checkpoint of step {step} cannot be read ({_first_line(error)}); it was moved to {aside}, and the "
+            "one before it is used.",
             stacklevel=3,
         )
 
+    @contextlib.contextmanager
+    def _save_errors(self) -> Iterator[None]:
+        """Makes one error of the many that orbax and tensorstore raise, then or later, where a write fails."""
+        try:
+            yield
+        except Exception as error:
+            words = map(os.strerror, _REFUSALS)  # in what they say of it, pages long
+            reason = next((word for word in words if word in str(error)), None) or _first_line(error)
+            raise SaveError(f"A checkpoint could not be written to {self.directory}: {reason}.") from error
+
     def wait(self) -> None:
         """Waits until what was saved is on disk."""
-        self._manager.wait_until_finished()
+        with self._save_errors():
+            self._manager.wait_until_finished()
 
     def close(self) -> None:
         """Waits, and ends the background writers."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        with self._save_errors():
+            try:
+                self._manager.wait_until_finished()
+            finally:
+                self._manager.close()
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -165,7 +207,15 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except SaveError:
+            if error is None:  # else what went wrong first is what is told
+                raise
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _plain(state: TrainState) -> TrainState:

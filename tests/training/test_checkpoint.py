@@ -1,6 +1,9 @@
 import dataclasses
 import json
+import os
 import shutil
+import subprocess
+import sys
 import warnings
 import weakref
 
@@ -13,7 +16,7 @@ from resumption import bits
 
 from jaxaug.sampling import Strategy
 from jaxaug.training import Checkpoints, init_state, make_optimizer, make_train_step
-from jaxaug.training.checkpoint import differences
+from jaxaug.training.checkpoint import SaveError, differences
 
 CLASSES, EXAMPLES = 3, 12
 CONFIG = {"model": "tiny", "optimizer": {"learning_rate": 0.1, "milestones": (60, 120)}, "seed": 0}
@@ -383,3 +386,131 @@ def test_what_an_interrupted_save_left_is_ignored(tmp_path, states, two_checkpoi
 def test_keep_is_at_least_one(tmp_path):
     with pytest.raises(ValueError, match="keep of at least 1; got 0"):
         Checkpoints(tmp_path, keep=0)
+
+
+def in_a_process(program, *arguments, **environment):
+    """Returns what a program prints in a process of its own, after `PREPARED`."""
+    done = subprocess.run(
+        [sys.executable, "-c", PREPARED + program, *map(str, arguments)],
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+PREPARED = """
+import dataclasses, hashlib, resource, sys
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+from jaxaug import create_model, never
+from jaxaug.training import Checkpoints, init_state, make_optimizer
+from jaxaug.training.checkpoint import SaveError
+
+def state_of(seed, step=0):
+    state = init_state(jax.random.key(seed), create_model("mlp", 3), make_optimizer(learning_rate=0.1), never(),
+                       shape=(5,), num_examples=10, average=True)
+    return dataclasses.replace(state, step=jnp.int32(step))
+
+def digest(state):
+    state = dataclasses.replace(state, key=jax.random.key_data(state.key))
+    return hashlib.sha256(b"".join(np.asarray(x).tobytes() for x in jax.tree.leaves(state))).hexdigest()
+
+SUMS = {"loss": jnp.float32(1.5), "examples": jnp.int32(3)}
+"""
+
+SAVED = """
+state = state_of(0, 7)
+if len(jax.devices()) > 1:
+    mesh = jax.make_mesh((len(jax.devices()),), ("data",))
+    state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
+with Checkpoints(sys.argv[1]) as checkpoints:
+    checkpoints.save(state, SUMS)
+print(len(jax.devices()), digest(state))
+"""
+
+RESTORED = """
+like = state_of(1)
+if len(jax.devices()) > 1:
+    mesh = jax.make_mesh((len(jax.devices()),), ("data",))
+    like = jax.device_put(like, NamedSharding(mesh, PartitionSpec()))
+with Checkpoints(sys.argv[1]) as checkpoints:
+    state, sums = checkpoints.restore(like)
+assert all(a.sharding == b.sharding for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(like), strict=True))
+assert sums["loss"] == 1.5
+print(len(jax.devices()), digest(state))
+"""
+
+
+@pytest.mark.parametrize("devices", [(4, 1), pytest.param((1, 4), marks=pytest.mark.slow)])
+def test_a_checkpoint_is_restored_onto_another_number_of_devices(tmp_path, devices):
+    printed = [
+        in_a_process(program, tmp_path, XLA_FLAGS=f"--xla_force_host_platform_device_count={count}")[0].split()
+        for program, count in zip((SAVED, RESTORED), devices, strict=True)
+    ]
+    assert [int(count) for count, _ in printed] == list(devices)
+    assert printed[0][1] == printed[1][1]
+
+
+# The disk takes files of so many bytes only once the first checkpoint is there.
+REFUSED = """
+checkpoints = Checkpoints(sys.argv[1], keep=1)
+checkpoints.save(state_of(0, 1), SUMS)
+checkpoints.wait()
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+raised = []
+for attempt in (lambda: checkpoints.save(state_of(0, 2), SUMS), getattr(checkpoints, sys.argv[3])):
+    try:
+        attempt()
+    except SaveError as error:
+        raised.append(str(error))
+print(raised[0])
+print(checkpoints.steps())
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+with Checkpoints(sys.argv[1], keep=1) as again:
+    print(digest(again.restore(state_of(1))[0]) == digest(state_of(0, 1)))
+    again.save(state_of(0, 3), SUMS)
+print(again.steps())
+"""
+
+
+@pytest.mark.parametrize("call", ["wait", pytest.param("close", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("most", [20000, pytest.param(100, marks=pytest.mark.slow)])
+def test_a_checkpoint_that_cannot_be_written_is_one_error_and_leaves_the_one_before(tmp_path, most, call):
+    assert in_a_process(REFUSED, tmp_path, most, call) == [
+        f"A checkpoint could not be written to {tmp_path}: File too large.",
+        "[1]",
+        "True",
+        "[3]",
+    ]
+
+
+def test_an_error_on_the_way_out_does_not_hide_the_first(tmp_path, monkeypatch):
+    def full():
+        raise OSError(28, "No space left on device")
+
+    checkpoints = Checkpoints(tmp_path)
+    wait = checkpoints._manager.wait_until_finished
+    monkeypatch.setattr(checkpoints._manager, "wait_until_finished", full)
+    with pytest.raises(KeyError, match="first"), checkpoints:
+        raise KeyError("first")
+    with pytest.raises(SaveError, match=r"could not be written to .*: No space left on device\.$"), checkpoints:
+        pass
+    monkeypatch.setattr(checkpoints._manager, "wait_until_finished", wait)
+    checkpoints.close()
+
+
+def test_checkpoints_are_ordered_by_step_when_the_clock_was_set_back(tmp_path, states):
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        for state in states[1:3]:
+            checkpoints.save(state, SUMS)
+    for path in (tmp_path / "2").rglob("*"):
+        os.utime(path, (0, 0))
+    os.utime(tmp_path / "2", (0, 0))
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        assert checkpoints.steps() == [1, 2]
+        assert_restored(checkpoints, states[2], like=states[0])
+        checkpoints.save(states[3], SUMS)
+        checkpoints.wait()
+        assert checkpoints.steps() == [2, 3]
