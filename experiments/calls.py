@@ -5,7 +5,10 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jaxaug.checks import nearest
+from jaxaug.checks import nearest, one_line
+
+# Longer texts are no calls that anyone writes, and what is nested deeply in them costs the parser its stack.
+_LONGEST = 10_000
 
 
 def parsed_call(text: str) -> tuple[str, dict[str, Any]]:
@@ -13,17 +16,21 @@ def parsed_call(text: str) -> tuple[str, dict[str, Any]]:
 
     A name may have a dot, as the constructor of a class does.
     """
-    form = f"name or name(option=value, ...) is expected; got {text!r}."
+    form = f"name or name(option=value, ...) is expected; got {one_line(repr(text[:_LONGEST]))}."
+    if len(text) > _LONGEST:
+        raise ValueError(form)
     try:
         tree = ast.parse(text.strip(), mode="eval").body
         function, arguments = (tree.func, tree.keywords) if isinstance(tree, ast.Call) else (tree, [])
         dotted = isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name)
         if not (isinstance(function, ast.Name) or dotted) or (isinstance(tree, ast.Call) and tree.args):
             raise ValueError(form)
-        if any(keyword.arg is None for keyword in arguments):
+        options = {keyword.arg: keyword.value for keyword in arguments}
+        if None in options or len(options) < len(arguments):  # f(**x), or an option that is there twice
             raise ValueError(form)
-        return ast.unparse(function), {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in arguments}
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return ast.unparse(function), {str(name): ast.literal_eval(value) for name, value in options.items()}
+    # Literals that are none: {[]: 1} raises a TypeError, an integer beyond floats with an imaginary part overflows.
+    except (SyntaxError, ValueError, TypeError, OverflowError, MemoryError, RecursionError):
         raise ValueError(form) from None
 
 

@@ -1,9 +1,13 @@
 """What an experiment is, as data: frozen dataclasses that tyro turns into command-line options."""
 
 import dataclasses
+import math
 import pathlib
-from typing import Any, Literal
+import types
+from collections.abc import Iterator
+from typing import Any, Literal, Union, get_args, get_origin
 
+from jaxaug.checks import one_line
 from jaxaug.training.engine import Engine, Sampling
 from jaxaug.training.optimizer import DecayedKind, OptimizerKind, ScheduleKind
 
@@ -138,15 +142,15 @@ def as_json(config: Config) -> dict[str, Any]:
 
 
 def from_json(data: dict[str, Any]) -> Config:
-    """Returns the config of `as_json`; an unknown or missing entry raises `ValueError`."""
+    """Returns the config of `as_json`; an unknown, missing or mistyped entry raises `ValueError`."""
     try:
         nested = dict(data)
         inner = dict(nested.pop("data"))
         optimizer = dict(nested.pop("optimizer"))
         data_dir, features_from = inner.pop("data_dir"), nested.pop("features_from", None)
         score = ScoreConfig(**nested.pop("score"))
-        milestones, augment = tuple(optimizer.pop("milestones")), tuple(nested.pop("augment"))
-        return Config(
+        milestones, augment = _as_tuple(optimizer.pop("milestones")), _as_tuple(nested.pop("augment"))
+        config = Config(
             data=DataConfig(data_dir=None if data_dir is None else pathlib.Path(data_dir), **inner),
             optimizer=OptimizerConfig(milestones=milestones, **optimizer),
             augment=augment,
@@ -154,5 +158,39 @@ def from_json(data: dict[str, Any]) -> Config:
             features_from=None if features_from is None else pathlib.Path(features_from),
             **nested,
         )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"this is no config of this version ({error}).") from None
+        if mistyped := next(_mistyped(config), None):
+            raise TypeError(mistyped)
+        return config
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"this is no config of this version ({one_line(str(error))}).") from None
+
+
+def _as_tuple(entries: Any) -> Any:
+    """Returns a list as a tuple, and anything else, which is a mistake, as it is."""
+    return tuple(entries) if isinstance(entries, list) else entries
+
+
+def _mistyped(part: Any, prefix: str = "") -> Iterator[str]:
+    """Yields a phrase for every entry that is not of its type."""
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _mistyped(value, f"{prefix}{field.name}.")
+        elif not _fits(value, field.type):
+            kind = field.type.__name__ if isinstance(field.type, type) else str(field.type).replace("typing.", "")
+            yield f"{prefix}{field.name} is {one_line(repr(value), limit=60)}, {kind} is expected"
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Returns whether a value is of the type of an entry; a number has to be finite."""
+    if get_origin(kind) is Literal:
+        return isinstance(value, str) and value in get_args(kind)
+    if isinstance(kind, types.UnionType) or get_origin(kind) is Union:
+        return any(_fits(value, each) for each in get_args(kind))
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_fits(entry, get_args(kind)[0]) for entry in value)
+    if kind in (int, float):
+        # True is an int to Python; an int of any size may stand for a float.
+        number = isinstance(value, int | kind) and not isinstance(value, bool)
+        return number and -math.inf < value < math.inf
+    return isinstance(value, kind)

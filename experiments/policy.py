@@ -6,6 +6,7 @@ import pathlib
 from typing import Any
 
 from experiments.config import Config
+from jaxaug.checks import one_line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,10 +27,11 @@ def policy_json(policy: Policy) -> dict[str, Any]:
 
 def policy_in(path: pathlib.Path) -> Policy:
     """Returns the policy of a file of `experiments.search`, or raises what is wrong with it."""
+    named = one_line(str(path))
     try:
         data = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"the policy file {path} cannot be read: {str(error).splitlines()[0]}.") from None
+        raise ValueError(f"the policy file {named} cannot be read: {one_line(str(error))}.") from None
     policy = data.get("policy") if isinstance(data, dict) else None
     augment, mix = (policy.get("augment"), policy.get("mix")) if isinstance(policy, dict) else (None, None)
     if (
@@ -38,7 +40,7 @@ def policy_in(path: pathlib.Path) -> Policy:
         or not (mix is None or isinstance(mix, str))
     ):
         raise ValueError(
-            f"the policy file {path} holds no policy; "
+            f"the policy file {named} holds no policy; "
             '{"policy": {"augment": ["rotate(degrees=5.0)"], "mix": null}} is expected.'
         )
     return Policy(tuple(augment), mix)
@@ -55,6 +57,7 @@ def with_policy_of_file(config: Config, default: Config) -> Config:
     others = [text for text in config.augment if text not in files[:1]]
     others += [config.mix] if config.mix and config.mix != default.mix else []
     if others:
-        raise ValueError(f"a policy file stands for all of --augment and --mix; got {', '.join(others)} beside it.")
+        beside = one_line(", ".join(others))
+        raise ValueError(f"a policy file stands for all of --augment and --mix; got {beside} beside it.")
     policy = policy_in(pathlib.Path(files[0]))
     return dataclasses.replace(config, augment=policy.augment, mix=policy.mix)

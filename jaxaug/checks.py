@@ -25,12 +25,18 @@ def described(x: Any) -> str:
     return type(x).__name__
 
 
+def one_line(text: str, *, limit: int = 200) -> str:
+    """Returns the text as it can stand in a sentence: on one line, and cut off where it is long."""
+    text = "".join(letter if letter.isprintable() else " " for letter in text[: limit + 1])
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
 def nearest(name: str, known: Iterable[str], what: str) -> str:
     """Returns the sentence for an unknown name, with the nearest known one."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}."
-    return f"unknown {what} {name!r}; {hint}"
+    return f"unknown {what} {one_line(repr(name))}; {hint}"
 
 
 def check_key(function: str, key: Any) -> None:

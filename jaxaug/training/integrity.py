@@ -7,14 +7,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxaug.checks import described
+from jaxaug.checks import described, one_line
 
 
 def differences(given: Any, expected: Any) -> str:
     """Returns the entries in which two nested dicts differ, as `optimizer.learning_rate is 0.2, not 0.1`."""
     left, right = _flat(given), _flat(expected)
     names = sorted(name for name in left.keys() | right.keys() if left.get(name, _MISSING) != right.get(name, _MISSING))
-    return ", ".join(f"{name} is {left.get(name, _MISSING)!r}, not {right.get(name, _MISSING)!r}" for name in names)
+    parts = ((name, *(repr(side.get(name, _MISSING)) for side in (left, right))) for name in names)
+    return ", ".join("{} is {}, not {}".format(*map(one_line, part)) for part in parts)
 
 
 class _Missing:
