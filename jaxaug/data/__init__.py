@@ -1,7 +1,8 @@
-"""Datasets in: small classification sets held whole in memory, and class-balanced or long-tailed parts of them."""
+"""Datasets in: held whole in memory or streamed from disk, and class-balanced or long-tailed parts of them."""
 
 from jaxaug.data.dataset import Dataset, Split
+from jaxaug.data.encoded import EncodedImages
 from jaxaug.data.loading import load
 from jaxaug.data.subsets import long_tailed, subset, with_validation
 
-__all__ = ["Dataset", "Split", "load", "long_tailed", "subset", "with_validation"]
+__all__ = ["Dataset", "EncodedImages", "Split", "load", "long_tailed", "subset", "with_validation"]

@@ -7,18 +7,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxaug.checks import described
+from jaxaug.data.encoded import EncodedImages, for_moments
 
 
 class Split(NamedTuple):
     """Inputs and labels in the same order."""
 
-    images: np.ndarray  # uint8 [N, H, W, C], or float32 [N, D] feature vectors
+    images: Any  # uint8 [N, H, W, C], in memory or EncodedImages, or float32 [N, D] feature vectors
     labels: np.ndarray  # int32 [N], in [0, num_classes)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """A classification dataset in memory, checked when it is made.
+    """A classification dataset in memory, or with images to be decoded on their way, checked when it is made.
 
     Args:
       name: the name it was loaded by.
@@ -80,6 +81,11 @@ class Dataset:
         return self.train.images.shape[1:]
 
     @property
+    def streamed(self) -> bool:
+        """Whether the images lie encoded on disk, and are decoded batch by batch."""
+        return isinstance(self.train.images, EncodedImages)
+
+    @property
     def mean(self) -> np.ndarray:
         """Mean of each channel over the training images scaled to [0, 1], float32 `[C]`; zeros for feature vectors."""
         return self._moments[0]
@@ -91,7 +97,7 @@ class Dataset:
 
     @functools.cached_property
     def _moments(self) -> tuple[np.ndarray, np.ndarray]:
-        images = self.train.images
+        images = for_moments(self.train.images)
         if images.dtype != np.uint8:
             return np.zeros(self.shape, np.float32), np.ones(self.shape, np.float32)
         # A histogram of the 256 values gives exact moments without a floating-point copy of the images.
@@ -109,7 +115,7 @@ class Dataset:
 
 def _check_split(where: str, images: Any, labels: Any, num_classes: int) -> None:
     """Raises unless images and labels are of the dtypes, ranks, counts and ranges that `Split` states."""
-    arrays = isinstance(images, np.ndarray) and isinstance(labels, np.ndarray)
+    arrays = isinstance(images, np.ndarray | EncodedImages) and isinstance(labels, np.ndarray)
     if not (arrays and images.dtype in (np.uint8, np.float32) and labels.dtype == np.int32):
         raise TypeError(
             f"{where}: expected NumPy arrays, uint8 images or float32 feature vectors and int32 labels; "

@@ -1,22 +1,32 @@
 """Encoded image files to uint8 arrays, many at a time."""
 
 import io
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxaug.checks import one_line
+
 if TYPE_CHECKING:
     from PIL import Image
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+# Pillow knows more kinds, for one of which, Postscript, it would start another program.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
+Crop = Callable[[int, int], tuple[int, int, int, int]]
+"""From an image's height and width to a box inside it: top, left, height, width."""
 
 
-def decoded(source: Path | bytes, *, where: str, channels: int, size: tuple[int, int] | None) -> np.ndarray:
-    """Returns uint8 `[H, W, channels]`, resized to `size = (H, W)` unless that is None.
+def decoded(
+    source: Path | bytes, *, where: str, channels: int, size: tuple[int, int] | None, crop: Crop | None = None
+) -> np.ndarray:
+    """Returns uint8 `[H, W, channels]`: the image or a box of it, resized to `size = (H, W)` unless that is None.
 
-    Resizing is bilinear with antialiasing. Greyscale, palette and CMYK are converted, an alpha channel is dropped.
+    Resizing is bilinear with antialiasing. Greyscale, palette and CMYK are converted, an alpha channel is dropped. Of
+    a JPEG whose box is many times the output, the decoder makes a smaller image of its frequencies in the first place.
 
     Raises:
       ValueError: the image cannot be read, is truncated, has more than 8 bits per channel, or has so many pixels that
@@ -25,9 +35,17 @@ def decoded(source: Path | bytes, *, where: str, channels: int, size: tuple[int,
     from PIL import Image
 
     def pixels(image: "Image.Image") -> np.ndarray:
+        full = image.size
+        top, left, height, width = (0, 0, full[1], full[0]) if crop is None else crop(full[1], full[0])
+        if crop is not None and size is not None:
+            # Scales only as far as the box still has the pixels of the output.
+            image.draft(image.mode, (math.ceil(size[1] * full[0] / width), math.ceil(size[0] * full[1] / height)))
+        across, down = image.width / full[0], image.height / full[1]
         image = converted(image, MODES[channels])
-        if size is not None and image.size != (size[1], size[0]):
-            image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        box = (left * across, top * down, (left + width) * across, (top + height) * down)
+        target = (width, height) if size is None else (size[1], size[0])
+        if box != (0, 0, *target) or image.size != target:
+            image = image.resize(target, Image.Resampling.BILINEAR, box=box)
         return np.asarray(image).reshape(image.height, image.width, channels)
 
     return _from_open_image(source, where, pixels)
@@ -52,13 +70,19 @@ def _from_open_image(source: Path | bytes, where: str, value: Callable[["Image.I
     from PIL import Image
 
     try:
-        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file, Image.open(file) as image:
+        if isinstance(source, Path) and not source.is_file():  # To open a pipe would wait for its other end.
+            raise ValueError("it is no file, or a link to none")
+        with (
+            io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file,
+            Image.open(file, formats=FORMATS) as image,
+        ):
             # Pillow only warns above its limit, and raises above twice the limit.
             if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
                 raise ValueError(f"its {image.width} x {image.height} pixels look like a decompression bomb")
             return value(image)
     except Exception as error:  # Broken files raise what they will: OSError, SyntaxError, struct.error, zlib.error.
-        raise ValueError(f"{where}: the image cannot be read: {error}.") from error
+        reason = one_line(str(error) or type(error).__name__).rstrip(".")
+        raise ValueError(f"{one_line(where, limit=500)}: the image cannot be read: {reason}.") from error
 
 
 def in_chunks(work: Callable[[range], None], total: int, *, what: str, size: int = 256) -> None:

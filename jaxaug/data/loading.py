@@ -1,19 +1,28 @@
 """A dataset by its name."""
 
+import dataclasses
 import os
+from typing import get_args
 
-from jaxaug.checks import check_size
+from jaxaug.checks import check_choice, check_size
 from jaxaug.data.bundled import BUNDLED, bundled_dataset
-from jaxaug.data.dataset import Dataset
+from jaxaug.data.dataset import Dataset, Split
+from jaxaug.data.encoded import OnCorrupt, in_memory
 from jaxaug.data.folder import folder_dataset
 from jaxaug.data.synthetic import synthetic_dataset
 from jaxaug.data.tfds_source import tfds_dataset
 
 
 def load(
-    name: str, *, data_dir: str | os.PathLike[str] | None = None, image_size: int | tuple[int, int] | None = None
+    name: str,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    stream: bool = False,
+    random_crop: bool = False,
+    on_corrupt: OnCorrupt = "stop",
 ) -> Dataset:
-    """Returns a dataset, whole in memory.
+    """Returns a dataset, in memory or to be streamed from disk.
 
     | name | dataset |
     |---|---|
@@ -29,6 +38,12 @@ def load(
       image_size: height and width in pixels, or one number for both, that images of files and of TFDS are resized to
         (bilinear, antialiased). None: a folder's most common size among the training images; TFDS's images as they
         are, which then have to be of one size.
+      stream: leave the images of files and of TFDS encoded on disk; `fit` then decodes each batch on its way. The
+        numbers are the same as from memory.
+      random_crop: of a stream, decode a random box of each training image (the law of `resized_crop`), drawn anew in
+        each epoch, and the central 7/8 of the others; only what is needed of a JPEG is decoded.
+      on_corrupt: "stop" raises for an image that cannot be read, and names it; "skip" leaves it out with a warning, or
+        takes the one after it in its place in a stream, which counts them.
 
     Returns:
       The dataset; the same name, data and size give the same arrays in the same order.
@@ -46,16 +61,44 @@ def load(
     """
     kind, _, rest = name.partition(":")
     size = None if image_size is None else checked_size(image_size)
-    if size is not None and (name in BUNDLED or kind == "synthetic"):
-        raise ValueError(f"load takes image_size for folder:PATH and TFDS datasets only; {name} has a size of its own.")
+    check_choice("load", "on_corrupt", on_corrupt, get_args(OnCorrupt))
+    if random_crop and not stream:
+        raise ValueError("load takes random_crop for a stream; in memory, jaxaug.resized_crop does it in the step.")
+    if name in BUNDLED or kind == "synthetic":
+        for option, given in (("image_size", size), ("stream", stream or None)):
+            if given is not None:
+                raise ValueError(
+                    f"load takes {option} for folder:PATH and TFDS datasets only; {name} "
+                    f"{'has a size of its own' if option == 'image_size' else 'is in memory'}."
+                )
     if name in BUNDLED:
         return bundled_dataset(name)
     if kind == "synthetic":
         return synthetic_dataset(rest)
     if kind == "folder":
-        return folder_dataset(rest, size=size)
-    directory = None if data_dir is None else os.fspath(data_dir)
-    return tfds_dataset(name, data_dir=directory, size=size, known=[*BUNDLED, "folder:", "synthetic:"])
+        encoded = folder_dataset(rest, size=size, on_corrupt=on_corrupt)
+    else:
+        directory, known = None if data_dir is None else os.fspath(data_dir), [*BUNDLED, "folder:", "synthetic:"]
+        encoded = tfds_dataset(name, data_dir=directory, size=size, known=known, on_corrupt=on_corrupt)
+    return with_crops(encoded, random_crop) if stream else decoded_dataset(encoded)
+
+
+def decoded_dataset(dataset: Dataset) -> Dataset:
+    """Returns the dataset with its images in memory."""
+    splits = {
+        name: Split(*in_memory(*split, what=f"{dataset.name}, split {name}")) for name, split in dataset.splits.items()
+    }
+    return dataclasses.replace(dataset, **splits)
+
+
+def with_crops(dataset: Dataset, random_crop: bool) -> Dataset:
+    """Returns the dataset with a random box of each training image decoded, and a central one of the others."""
+
+    def cropped(name: str, split: Split) -> Split:
+        return split._replace(images=dataclasses.replace(split.images, crop="random" if name == "train" else "central"))
+
+    splits = {name: cropped(name, split) for name, split in dataset.splits.items()} if random_crop else {}
+    return dataclasses.replace(dataset, **splits)
 
 
 def checked_size(image_size: int | tuple[int, int]) -> tuple[int, int]:

@@ -1,7 +1,8 @@
 """Datasets that TensorFlow Datasets has prepared as array_record files, read without TensorFlow."""
 
+import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,15 @@ import numpy as np
 
 from jaxaug.checks import unknown
 from jaxaug.data.dataset import Dataset, Split
-from jaxaug.data.decoding import MODES, decoded, in_chunks
+from jaxaug.data.decoding import MODES, decoded
+from jaxaug.data.encoded import EncodedImages, OnCorrupt, Stored
+from jaxaug.data.record_labels import record_labels, stored_labels
 
 
-def tfds_dataset(name: str, *, data_dir: str | None, size: tuple[int, int] | None, known: Iterable[str]) -> Dataset:
-    """Returns a prepared TFDS dataset of images with one class label each.
+def tfds_dataset(
+    name: str, *, data_dir: str | None, size: tuple[int, int] | None, known: Iterable[str], on_corrupt: OnCorrupt
+) -> Dataset:
+    """Returns a prepared TFDS dataset of images with one class label each, encoded as they are in their records.
 
     Its splits are `train` and `test`, or `train` and `validation` where there is no labelled `test`; where there are
     all three, `validation` is the validation split.
@@ -23,6 +28,7 @@ def tfds_dataset(name: str, *, data_dir: str | None, size: tuple[int, int] | Non
       data_dir: where it was prepared; None: TFDS's own default.
       size: (H, W) to resize to; None: the images' own, which has to be the same for all.
       known: names that are not TFDS's, for the suggestion after an unknown name.
+      on_corrupt: what is done about a record that is no image.
     """
     import tensorflow_datasets as tfds
 
@@ -43,9 +49,17 @@ def tfds_dataset(name: str, *, data_dir: str | None, size: tuple[int, int] | Non
         raise ValueError(f"dataset {name} needs a labelled split train, and test or validation; it has {labelled}.")
 
     channels = builder.info.features[image_key].shape[-1] or 3
+    shape = (*size, channels) if size else None
+    if shape is None:
+        first = sources["train"][0][image_key]
+        shape = decoded(first, where=f"dataset {name}, split train, example 0", channels=channels, size=None).shape
 
     def split(which: str) -> Split:
-        return decoded_split(f"dataset {name}, split {which}", sources[which], image_key, label_key, channels, size)
+        records = Records(f"dataset {name}, split {which}", sources[which], image_key)
+        files = [str(path) for path in builder.info.splits[which].filepaths]
+        labels = stored_labels(files, lambda: record_labels(sources[which], label_key, what=records.where))
+        index = np.arange(len(labels))
+        return Split(EncodedImages(records, index, shape, resized=size is not None, on_corrupt=on_corrupt), labels)
 
     train, test, *validation = map(split, ("train", *held_out))
     return Dataset(name, train, test, tuple(builder.info.features[label_key].names), *validation)
@@ -101,23 +115,19 @@ def classification_keys(name: str, info: Any) -> tuple[str, str]:
     return images[0], labels[0]
 
 
-def decoded_split(
-    where: str, source: Any, image_key: str, label_key: str, channels: int, size: tuple[int, int] | None
-) -> Split:
-    """Returns images and labels of a TFDS data source, in its order."""
-    first = decoded(source[0][image_key], where=f"{where}, example 0", channels=channels, size=size)
-    images = np.empty((len(source), *first.shape), np.uint8)
-    labels = np.empty(len(source), np.int32)
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """Records of a TFDS data source by their numbers."""
 
-    def work(chunk: range) -> None:
-        for i, example in zip(chunk, source.__getitems__(list(chunk)), strict=True):
-            image = decoded(example[image_key], where=f"{where}, example {i}", channels=channels, size=size)
-            if image.shape != first.shape:
-                raise ValueError(
-                    f"{where}: images differ in size, example 0 is {first.shape[:2]} and example {i} is "
-                    f"{image.shape[:2]}; say which one they are resized to, as image_size=(height, width)."
-                )
-            images[i], labels[i] = image, example[label_key]
+    where: str
+    source: Any
+    image_key: str
 
-    in_chunks(work, len(source), what=where)
-    return Split(images, labels)
+    def __call__(self, numbers: Sequence[int]) -> list[Stored]:
+        """Returns the images of the records of these numbers, as they are stored."""
+        # Many at a time: records read one by one take ten times as long.
+        records = self.source.__getitems__([int(number) for number in numbers])
+        return [
+            Stored(f"{self.where}, example {number}", record[self.image_key])
+            for number, record in zip(numbers, records, strict=True)
+        ]

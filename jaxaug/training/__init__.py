@@ -11,12 +11,14 @@ from jaxaug.training.scoring import Scorer, every, network_scorer, proxy_scorer
 from jaxaug.training.second_stage import with_trunk
 from jaxaug.training.state import TrainState, init_state
 from jaxaug.training.step import make_eval_step, make_train_step
+from jaxaug.training.stream import Reading
 
 __all__ = [
     "Checkpoints",
     "Hooks",
     "NonFiniteError",
     "Progress",
+    "Reading",
     "Scorer",
     "TrainState",
     "data_mesh",

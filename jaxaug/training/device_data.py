@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from jaxaug.data import Split
+from jaxaug.data.encoded import EncodedImages
 from jaxaug.training.mesh import placed, replicated
 from jaxaug.training.step import Batch
 
@@ -28,17 +29,23 @@ class DeviceSplit(NamedTuple):
 
 def device_split(split: Split, mesh: Mesh | None = None) -> DeviceSplit:
     """Returns the split, copied to the device, or to each device of a mesh."""
+    if isinstance(split.images, EncodedImages):
+        raise ValueError("a dataset in memory is expected here; one that is streamed from disk goes to fit.")
     if mesh is None:
         return DeviceSplit(jax.device_put(split.images), jax.device_put(split.labels))
-    return placed(DeviceSplit(*split), replicated(mesh))
+    return DeviceSplit(*placed(tuple(split), replicated(mesh)))
 
 
 def gathered_batch(data: DeviceSplit, index: jax.Array, num_classes: int) -> Batch:
     """Returns the batch of the examples in `index`: images in [0, 1] (or feature vectors) and one-hot labels."""
-    images = data.images[index]
+    return as_batch(data.images[index], data.labels[index], index, num_classes)
+
+
+def as_batch(images: jax.Array, labels: jax.Array, index: jax.Array, num_classes: int) -> Batch:
+    """Returns the batch of examples as they are stored, for a step."""
     if images.dtype == jnp.uint8:
         images = images.astype(jnp.float32) / 255.0
-    return {"image": images, "label": jax.nn.one_hot(data.labels[index], num_classes), "index": index}
+    return {"image": images, "label": jax.nn.one_hot(labels, num_classes), "index": index}
 
 
 def order_key(key: jax.Array, epoch: jax.Array) -> jax.Array:

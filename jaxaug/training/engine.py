@@ -6,11 +6,13 @@ so there "auto" takes the Python loop for networks with convolutions, and the sc
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
 
 from jaxaug.checks import check_choice, check_size
 from jaxaug.training.device_data import DeviceSplit, epoch_order, gathered_batch
@@ -23,6 +25,7 @@ Engine = Literal["auto", "scan", "loop"]
 Sampling = Literal["shuffled", "class_balanced"]
 Sums = dict[str, jax.Array]
 Program = Callable[[TrainState, Sums, DeviceSplit, jax.Array], tuple[TrainState, Sums, jax.Array]]
+Call = Callable[[TrainState, Sums], tuple[TrainState, Sums, jax.Array]]
 
 # A scan should keep a device busy for about a second: long enough to hide the dispatch, short enough for a progress
 # bar. The length follows from the program alone, never from a clock, so that a resumed run takes the same programs.
@@ -57,8 +60,8 @@ class EpochRunner:
     It is N draws by either sampling: every example once, or every class equally often.
 
     Over a population, states, sums and orders have a leading axis of members, and so has the data where each member has
-    its own; one program takes all members a step. Under a `data_mesh` batches are shared out among the devices, and
-    `shardings` says where the state lies.
+    its own; one program takes all members a step. With a mesh, under which it has to be called, batches are shared out
+    among the devices, and the state stays where its leaves lie.
     """
 
     def __init__(
@@ -72,13 +75,14 @@ class EpochRunner:
         engine: Engine = "auto",
         sampling: Sampling = "shuffled",
         population: bool = False,
-        shardings: Any = None,
+        mesh: Mesh | None = None,
     ):
         check_choice("fit", "engine", engine, get_args(Engine))
         check_choice("fit", "sampling", sampling, get_args(Sampling))
         self.data = data
         self._members = len(state.step) if population else None
         data_axis = 0 if data.labels.ndim == 2 else None
+        given = state
         # From here on, the forms of one member's.
         state = _form(state, 0 if population else None)
         data = _form(data, data_axis)
@@ -90,7 +94,7 @@ class EpochRunner:
         def advanced(state: TrainState, sums: Sums, data: DeviceSplit, index: jax.Array) -> tuple[TrainState, Sums]:
             step = state.step
             state, metrics = train_step(state, shared_out(gathered_batch(data, index, num_classes)))
-            return state, _added(sums, metrics, step, index.shape[0])
+            return state, added(sums, metrics, step, index.shape[0])
 
         def one_step(state: TrainState, sums: Sums, data: DeviceSplit, order: jax.Array) -> tuple[TrainState, Sums]:
             start = (state.step % self.steps_per_epoch) * batch_size
@@ -112,23 +116,35 @@ class EpochRunner:
 
         self._epoch_start = jax.jit(of_all(epoch_start, (0, data_axis)))
         self._one_step = of_all(one_step, (0, 0, data_axis, 0))
+        shardings = None if mesh is None else jax.tree.map(lambda leaf: leaf.sharding, given)
         self._shardings = shardings
-        self._last = _program(of_all(last_step, (0, 0, data_axis, 0)), shardings)
+        self._last = compiled_program(of_all(last_step, (0, 0, data_axis, 0)), shardings)
         self._chunks: dict[int, Program] = {}
 
         batch = jax.eval_shape(lambda d: gathered_batch(d, jnp.zeros(batch_size, jnp.int32), num_classes), data)
         jaxpr, (_, metrics) = jax.make_jaxpr(train_step, return_shape=True)(state, batch)
-        self._metric_shapes = {name: value.shape for name, value in metrics.items() if name != "finite"}
+        self._metrics = metrics
         self.engine = chosen_engine(engine, jaxpr)
         self.chunk_length = 1
         if self.engine == "scan":
             order = jax.eval_shape(epoch_start, state, data.labels)[0]
-            cost = jax.jit(one_step).lower(state, self._zero_sums(), data, order).cost_analysis() or {}
+            cost = jax.jit(one_step).lower(state, zero_sums(metrics), data, order).cost_analysis() or {}
             self.chunk_length = self._scanned_steps(float(cost.get("flops", 0.0)) * (self._members or 1))
 
     def epoch_start(self, state: TrainState) -> tuple[jax.Array, jax.Array]:
         """Returns the order of the examples in the state's epoch, int32 `[N]`, and the steps of it that are done."""
         return self._epoch_start(state, self.data.labels)
+
+    def epoch(self, state: TrainState) -> tuple[int, Generator[tuple[int, Call], None, None]]:
+        """Returns how many steps of the state's epoch are done, and (steps, call) for the rest of it."""
+        order, start = self.epoch_start(state)
+        position = int(np.ravel(jax.device_get(start))[0])  # the same for all members of a population
+
+        def calls() -> Generator[tuple[int, Call], None, None]:
+            for steps, program in self.programs(position):
+                yield steps, lambda state, sums, program=program: program(state, sums, self.data, order)
+
+        return position, calls()
 
     def with_data(self, data: DeviceSplit) -> "EpochRunner":
         """Returns a runner of the same programs on another split of the same shapes."""
@@ -138,12 +154,8 @@ class EpochRunner:
 
     def zero_sums(self) -> Sums:
         """Returns the sums of an epoch that has not begun."""
-        sums, members = self._zero_sums(), self._members
+        sums, members = zero_sums(self._metrics), self._members
         return sums if members is None else jax.tree.map(lambda x: jnp.stack([x] * members), sums)
-
-    def _zero_sums(self) -> Sums:
-        zeros = {name: jnp.zeros(shape, jnp.float32) for name, shape in self._metric_shapes.items()}
-        return {**zeros, "examples": jnp.zeros((), jnp.int32), "bad_step": jnp.full((), -1, jnp.int32)}
 
     def _scanned_steps(self, flops: float) -> int:
         """Returns how many steps of so many operations one scan takes, an even share of the epoch."""
@@ -169,7 +181,7 @@ class EpochRunner:
 
                 return jax.lax.scan(body, (state, sums), length=length)[0]
 
-            self._chunks[length] = _program(self._one_step if self.engine == "loop" else chunk, self._shardings)
+            self._chunks[length] = compiled_program(self._one_step if self.engine == "loop" else chunk, self._shardings)
         return self._chunks[length]
 
 
@@ -178,46 +190,51 @@ def _form(tree: Any, axis: int | None) -> Any:
     return jax.eval_shape(lambda t: t if axis is None else jax.tree.map(lambda x: x[0], t), tree)
 
 
-def _program(steps: Callable[..., tuple[TrainState, Sums]], shardings: Any) -> Program:
+def compiled_program(
+    steps: Callable[..., tuple[TrainState, Sums]], shardings: Any = None, *, guard: bool = True
+) -> Callable[..., tuple[TrainState, Sums, jax.Array]]:
     """Returns the compiled steps, with a third result that is ready when they are done and belongs to nobody.
 
-    State and sums are given away to the next program, so neither can be waited for. Once a program is compiled, its
-    arguments are all on the device: a transfer that nobody asked for is then a mistake, and raises.
+    State and sums are given away to the next program, so neither can be waited for. With `guard`, once a program is
+    compiled its arguments are all on the device: a transfer that nobody asked for is then a mistake, and raises.
     """
     compiled = False
 
-    def program(
-        state: TrainState, sums: Sums, data: DeviceSplit, order: jax.Array
-    ) -> tuple[TrainState, Sums, jax.Array]:
-        state, sums = steps(state, sums, data, order)
+    def program(state: TrainState, sums: Sums, *inputs: Any) -> tuple[TrainState, Sums, jax.Array]:
+        state, sums = steps(state, sums, *inputs)
         return state, sums, sums["examples"]
 
     # A state that came back elsewhere would not fit the program that it came from.
     where = None if shardings is None else (shardings, shardings.step, shardings.step)
     jitted = jax.jit(program, donate_argnums=(0, 1), out_shardings=where)
 
-    def guarded(
-        state: TrainState, sums: Sums, data: DeviceSplit, order: jax.Array
-    ) -> tuple[TrainState, Sums, jax.Array]:
+    def guarded(state: TrainState, sums: Sums, *inputs: Any) -> tuple[TrainState, Sums, jax.Array]:
         nonlocal compiled
-        with jax.transfer_guard("disallow" if compiled else "allow"):
-            result = jitted(state, sums, data, order)
+        with jax.transfer_guard("disallow" if compiled and guard else "allow"):
+            result = jitted(state, sums, *inputs)
         compiled = True
         return result
 
     return guarded
 
 
-def _added(sums: Sums, metrics: dict[str, jax.Array], step: jax.Array, examples: int) -> Sums:
+def zero_sums(metrics: dict[str, Any]) -> Sums:
+    """Returns the sums of an epoch that has not begun, of metrics of these shapes."""
+    zeros = {name: jnp.zeros(value.shape, jnp.float32) for name, value in metrics.items() if name != "finite"}
+    return {**zeros, "examples": jnp.zeros((), jnp.int32), "bad_step": jnp.full((), -1, jnp.int32)}
+
+
+def added(sums: Sums, metrics: dict[str, jax.Array], step: jax.Array, examples: int) -> Sums:
     """Returns the sums with one batch's means added, weighted by its examples, and the first bad step noted."""
-    added = {
+    means = {
         name: sums[name] + jnp.asarray(value, jnp.float32) * examples
         for name, value in metrics.items()
         if name != "finite"
     }
     first_bad = (sums["bad_step"] < 0) & ~metrics["finite"]
     return {
-        **added,
+        **sums,
+        **means,
         "examples": sums["examples"] + examples,
         "bad_step": jnp.where(first_bad, step, sums["bad_step"]),
     }

@@ -8,6 +8,7 @@ from jaxaug.training.loop import Hooks, Record, compiled_programs, fitted
 from jaxaug.training.mesh import data_mesh, placed, replicated, state_shardings
 from jaxaug.training.state import TrainState
 from jaxaug.training.step import EvalStep, TrainStep
+from jaxaug.training.stream import Reading
 
 
 def fit(
@@ -25,12 +26,14 @@ def fit(
     sums: Sums | None = None,
     hooks: Hooks | None = None,
     shard_optimizer: bool = False,
+    reading: Reading | None = None,
 ) -> tuple[TrainState, list[Record]]:
     """The state after training up to `epochs` epochs, and one record per epoch.
 
-    The dataset lives on the device; shuffling, gathering, augmenting, selecting and training are one compiled
-    program. The order of epoch e and the draws of step t follow from the state's key alone, so a run continued from
-    any of its states ends bit for bit as one that never stopped. `state` is given away (its buffers are reused).
+    A dataset in memory lives on the device; shuffling, gathering, augmenting, selecting and training are one compiled
+    program. One that is streamed is decoded on the host ahead of the step, in the same order. The order of epoch e and
+    the draws of step t follow from the state's key alone, so a run continued from any of its states ends bit for bit
+    as one that never stopped. `state` is given away (its buffers are reused).
 
     All devices of all processes take part, each in a share of every batch; batch statistics, mixing partners and what
     a strategy remembers are those of the whole, so that their number does not change what is computed beyond the
@@ -50,6 +53,7 @@ def fit(
       eval_every: epochs between evaluations; the last epoch is always evaluated.
       sums: of `Hooks.on_stop`, to go on inside an epoch.
       hooks: progress, records, stopping.
+      reading: who decodes a streamed dataset, and how far ahead; None: a thread per core.
       shard_optimizer: keep a part alone of the optimiser's state on each device, not the whole.
 
     Returns:
@@ -89,6 +93,7 @@ def fit(
             sampling=sampling,
             eval_batch_size=eval_batch_size,
             mesh=mesh,
+            reading=reading or Reading(),
         )
         sums = None if sums is None else placed(sums, replicated(mesh))
         return fitted(programs, state, epochs=epochs, eval_every=eval_every, sums=sums, hooks=hooks or Hooks())

@@ -1,8 +1,10 @@
 """The training loop: the programs of a run, and the epochs that they are called in."""
 
 import collections
+import contextlib
 import math
 import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -10,13 +12,15 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxaug.checks import check_size
-from jaxaug.data import Dataset
+from jaxaug.data import Dataset, Split
 from jaxaug.training.device_data import device_split
 from jaxaug.training.engine import Engine, EpochRunner, Sampling, Sums
-from jaxaug.training.evaluator import Evaluator
+from jaxaug.training.evaluator import Evaluator, StreamEvaluator
 from jaxaug.training.long_tail import shots
 from jaxaug.training.state import TrainState
 from jaxaug.training.step import EvalStep, TrainStep
+from jaxaug.training.stream import Reading
+from jaxaug.training.stream_runner import StreamRunner
 
 Record = dict[str, Any]
 TIMES = ("examples_per_second", "seconds")  # of a record
@@ -63,8 +67,8 @@ class Hooks:
 class Programs(NamedTuple):
     """What a run calls, compiled when first called. Nothing of a run is kept, so many runs can share it."""
 
-    runner: EpochRunner
-    evaluators: dict[str, Evaluator]  # by the name of the split
+    runner: EpochRunner | StreamRunner
+    evaluators: Mapping[str, Evaluator | StreamEvaluator]  # by the name of the split
 
 
 def compiled_programs(
@@ -73,42 +77,53 @@ def compiled_programs(
     eval_step: EvalStep,
     dataset: Dataset,
     *,
-    batch_size: int,
+    mesh: Mesh,
     engine: Engine,
-    sampling: Sampling,
+    reading: Reading,
     eval_batch_size: int,
-    mesh: Mesh | None = None,
+    batch_size: int,
+    sampling: Sampling,
 ) -> Programs:
-    """Returns the programs of `fit`, for a state that lies on the devices of the mesh if there is one."""
-    runner = EpochRunner(
-        train_step,
-        state,
-        device_split(dataset.train, mesh),
-        batch_size=batch_size,
-        num_classes=dataset.num_classes,
-        engine=engine,
-        sampling=sampling,
-        shardings=None if mesh is None else jax.tree.map(lambda leaf: leaf.sharding, state),
+    """Returns the programs of `fit`, for a state that lies on the devices of the mesh."""
+    options: dict[str, Any] = {"batch_size": batch_size, "num_classes": dataset.num_classes, "sampling": sampling}
+    evaluation = evaluation_options(dataset, eval_batch_size)
+    if not dataset.streamed:
+        runner = EpochRunner(train_step, state, device_split(dataset.train, mesh), engine=engine, mesh=mesh, **options)
+        return Programs(runner, split_evaluators(eval_step, dataset, eval_batch_size, mesh))
+    if engine == "scan":
+        raise ValueError(f"{dataset.name} is streamed from disk, batch by batch, which the engine scan cannot be.")
+    return Programs(
+        StreamRunner(train_step, state, dataset.train, mesh=mesh, reading=reading, **options),
+        {
+            name: StreamEvaluator(eval_step, split, mesh=mesh, reading=reading, **evaluation)
+            for name, split in held_out(dataset).items()
+        },
     )
-    return Programs(runner, split_evaluators(eval_step, dataset, eval_batch_size, mesh))
 
 
 def split_evaluators(
     eval_step: EvalStep, dataset: Dataset, eval_batch_size: int, mesh: Mesh | None = None
 ) -> dict[str, Evaluator]:
-    """Returns the evaluator of each split that is not trained on."""
+    """Returns the evaluator of each split in memory that is not trained on."""
+    options = evaluation_options(dataset, eval_batch_size)
+    return {
+        name: Evaluator(eval_step, device_split(split, mesh), **options) for name, split in held_out(dataset).items()
+    }
+
+
+def held_out(dataset: Dataset) -> dict[str, Split]:
+    """Returns the splits that are not trained on."""
+    return {name: split for name, split in dataset.splits.items() if name != "train"}
+
+
+def evaluation_options(dataset: Dataset, eval_batch_size: int) -> dict[str, Any]:
+    """Returns what an evaluator of any split is told."""
     check_size("fit", "eval_batch_size", eval_batch_size, 1)
     groups = shots(np.bincount(dataset.train.labels, minlength=dataset.num_classes))
     return {
-        name: Evaluator(
-            eval_step,
-            device_split(split, mesh),
-            batch_size=eval_batch_size,
-            num_classes=dataset.num_classes,
-            groups=groups if len(set(groups)) > 1 else (),
-        )
-        for name, split in (("validation", dataset.validation), ("test", dataset.test))
-        if split is not None
+        "batch_size": eval_batch_size,
+        "num_classes": dataset.num_classes,
+        "groups": groups if len(set(groups)) > 1 else (),
     }
 
 
@@ -154,33 +169,35 @@ def finished_record(programs: Programs, epoch: int, host_sums: dict[str, Any], r
     record |= {f"train_{name}": means.pop(name) for name in ("loss", "accuracy", "top5")}
     for split, result in results.items():
         record |= {f"{split}_{name}": result and result[name] for name in programs.evaluators[split].names}
+    if "skipped" in host_sums:
+        record["skipped"] = int(host_sums["skipped"])
     return record | means
 
 
 def trained_epoch(
-    runner: EpochRunner, state: TrainState, sums: Sums, epoch: int, epochs: int, hooks: Hooks
+    runner: EpochRunner | StreamRunner, state: TrainState, sums: Sums, epoch: int, epochs: int, hooks: Hooks
 ) -> tuple[TrainState, Sums, bool]:
     """Returns state and sums at the end of the epoch, or where the hooks stopped it."""
-    order, start = runner.epoch_start(state)
-    position = int(np.ravel(jax.device_get(start))[0])  # the same for all members of a population
+    position, calls = runner.epoch(state)
     shown = time.perf_counter()
     running: collections.deque[jax.Array] = collections.deque()
-    for steps, program in runner.programs(position):
-        if hooks.should_stop():
-            return state, sums, True
-        state, sums, done = program(state, sums, runner.data, order)
-        position += steps
-        # Two programs in flight keep the device busy; more would let Python run ahead of what is shown.
-        running.append(done)
-        if len(running) > 2:
-            running.popleft().block_until_ready()
-        if time.perf_counter() - shown > hooks.seconds_between_progress:
-            host = jax.device_get(sums)
-            _check_finite(host)
-            hooks.on_progress(
-                Progress(epoch + 1, epochs, position, runner.steps_per_epoch, int(host["examples"]), _means(host))
-            )
-            shown = time.perf_counter()
+    with contextlib.closing(calls):
+        for steps, call in calls:
+            if hooks.should_stop():
+                return state, sums, True
+            state, sums, done = call(state, sums)
+            position += steps
+            # Two programs in flight keep the device busy; more would let Python run ahead of what is shown.
+            running.append(done)
+            if len(running) > 2:
+                running.popleft().block_until_ready()
+            if time.perf_counter() - shown > hooks.seconds_between_progress:
+                host = jax.device_get(sums)
+                _check_finite(host)
+                hooks.on_progress(
+                    Progress(epoch + 1, epochs, position, runner.steps_per_epoch, int(host["examples"]), _means(host))
+                )
+                shown = time.perf_counter()
     return state, sums, False
 
 
@@ -190,7 +207,7 @@ def _means(host_sums: dict[str, Any]) -> dict[str, Any]:
     A strategy's metric that is infinite is None: JSON has no such number.
     """
     examples = max(int(host_sums["examples"]), 1)
-    sums = {name: value for name, value in host_sums.items() if name not in ("examples", "bad_step")}
+    sums = {name: value for name, value in host_sums.items() if name not in ("examples", "bad_step", "skipped")}
     means = {name: np.asarray(value, np.float64) / examples for name, value in sums.items()}
     return {name: mean.tolist() if np.isfinite(mean).all() else None for name, mean in means.items()}
 

@@ -48,9 +48,9 @@ class Job:
     batch_size: int
     sampling: Sampling
 
-    def programs(self, state: TrainState, data: DeviceSplit, *, population: bool) -> Programs:
-        """Returns the programs of all members."""
-        runner = EpochRunner(
+    def runner(self, state: TrainState, data: DeviceSplit, *, population: bool) -> EpochRunner:
+        """Returns the training programs of all members."""
+        return EpochRunner(
             self.train_step,
             state,
             data,
@@ -59,7 +59,6 @@ class Job:
             sampling=self.sampling,
             population=population,
         )
-        return Programs(runner, self.evaluators)
 
 
 class _Records(Hooks):
@@ -83,14 +82,16 @@ class Silent(Hooks):
 def one_by_one(job: Job, states: list[TrainState]) -> Iterator[Member]:
     """Yields every member, trained by the same programs."""
     train = job.datasets[0].train
-    programs = job.programs(states[0], device_split(train), population=False)
+    runner = job.runner(states[0], device_split(train), population=False)
     for state, dataset in zip(states, job.datasets, strict=True):
         if dataset.train is not train:
             train = dataset.train
-            programs = programs._replace(runner=programs.runner.with_data(device_split(train)))
+            runner = runner.with_data(device_split(train))
         hooks = _Records(job.report)
         try:
-            trained, _ = fitted(programs, state, epochs=job.epochs, eval_every=job.eval_every, hooks=hooks)
+            trained, _ = fitted(
+                Programs(runner, job.evaluators), state, epochs=job.epochs, eval_every=job.eval_every, hooks=hooks
+            )
             yield trained, hooks.records
         except NonFiniteError:
             yield None, hooks.records
@@ -104,20 +105,17 @@ def together(job: Job, states: list[TrainState], at_once: int) -> Iterator[Membe
     shared_data = None if own_data else _spread(device_split(splits[0]), mesh)
     for evaluator in job.evaluators.values():
         evaluator.data = _spread(evaluator.data, mesh)
-    programs: Programs | None = None
+    runner: EpochRunner | None = None
     for places in _chunks(len(states), at_once, multiple_of=mesh.size):
         chunk = _spread(stacked([states[place] for place in places]), mesh, _MEMBER)
         data = shared_data or _spread(stacked([device_split(splits[place]) for place in places]), mesh, _MEMBER)
-        if programs is None:
-            programs = job.programs(chunk, data, population=True)
-        else:
-            programs = programs._replace(runner=programs.runner.with_data(data))
-        yield from _trained_chunk(job, programs, chunk, mesh, len(set(places)))
+        runner = runner.with_data(data) if runner else job.runner(chunk, data, population=True)
+        yield from _trained_chunk(job, runner, chunk, mesh, len(set(places)))
 
 
-def _trained_chunk(job: Job, programs: Programs, states: TrainState, mesh: Mesh, members: int) -> list[Member]:
+def _trained_chunk(job: Job, runner: EpochRunner, states: TrainState, mesh: Mesh, members: int) -> list[Member]:
     """Returns the first so many members of stacked states, trained as one."""
-    runner, evaluators = programs
+    programs, evaluators = Programs(runner, job.evaluators), job.evaluators
     records: list[list[Record]] = [[] for _ in range(members)]
     running = set(range(members))
     for epoch in range(int(states.step[0]) // runner.steps_per_epoch, job.epochs):

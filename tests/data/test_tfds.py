@@ -121,7 +121,9 @@ def test_registered_dataset_is_read(tmp_path):
 def test_mixed_sizes_need_image_size(tmp_path):
     mixed = [*pairs(3), *pairs(3, (7, 5, 3), offset=3)]
     prepare(tmp_path, {"train": mixed, "test": mixed}, shape=(None, None, 3))
-    with pytest.raises(ValueError, match=r"split train: images differ in size.* image_size=\(height, width\)"):
+    with pytest.raises(
+        ValueError, match=r"split train, example 2: images differ in size.* image_size=\(height, width\)"
+    ):
         load("tiny_photos", data_dir=tmp_path)
     assert_images_tell_their_labels(load("tiny_photos", data_dir=tmp_path, image_size=4).train)
 

@@ -1,4 +1,4 @@
-"""Trains small networks on all devices there are and prints what came of it: `trained_on_devices.py [ADDRESS COUNT ID]`.
+"""Trains small networks on all devices and prints what came of it: `trained_on_devices.py [ADDRESS COUNT ID]`.
 
 With an address it is one of so many processes.
 """

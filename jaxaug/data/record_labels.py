@@ -1,0 +1,51 @@
+"""Labels of records: they lie among the images, and reading them all once is enough."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxaug.data.decoding import in_chunks
+
+_WORTH_KEEPING = 2**30  # bytes of records; fewer are read in seconds
+
+
+def record_labels(source: Any, label_key: str, *, what: str) -> np.ndarray:
+    """Returns the labels of a TFDS data source, int32 `[N]`, in its order."""
+    labels = np.empty(len(source), np.int32)
+
+    def work(chunk: range) -> None:
+        labels[chunk.start : chunk.stop] = [record[label_key] for record in source.__getitems__(list(chunk))]
+
+    in_chunks(work, len(source), what=f"labels of {what}")
+    return labels
+
+
+def stored_labels(files: Sequence[str], read: Callable[[], np.ndarray]) -> np.ndarray:
+    """Returns the labels in these files, read anew or, where that takes long, from the user's cache.
+
+    What is kept is known by the names, sizes and times of the files, and holds numbers alone.
+    """
+    states = [os.stat(file) for file in files if os.path.exists(file)]
+    if sum(state.st_size for state in states) < _WORTH_KEEPING:
+        return read()
+    about = repr([(file, state.st_size, state.st_mtime_ns) for file, state in zip(files, states, strict=False)])
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxaug"
+    path = cache / f"labels-{hashlib.sha256(about.encode()).hexdigest()[:16]}.npy"
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError):
+        labels = read()
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        # Two that read at once each write a file of their own, and the last one stays.
+        with tempfile.NamedTemporaryFile(dir=cache, suffix=".tmp", delete=False) as file:
+            np.save(file, labels)
+        os.replace(file.name, path)
+    except OSError:
+        pass  # a cache that cannot be written costs time, no more
+    return labels

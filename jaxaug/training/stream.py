@@ -1,0 +1,133 @@
+"""Batches of encoded images, read and decoded ahead of the step that takes them: grain's threads or processes."""
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxaug.checks import check_size
+from jaxaug.data.encoded import EncodedImages
+from jaxaug.training.mesh import batch_sharding
+
+HostBatch = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """Who reads and decodes the batches of a stream, and how far ahead.
+
+    Args:
+      threads: of each process that decodes, each at a batch of its own; None: one per core.
+      workers: processes beside this one; 0: the threads of this one decode, which is as fast where images are large,
+        since decoding them does not hold Python's lock.
+      ahead: decoded batches that wait, beside those that are being decoded.
+    """
+
+    threads: int | None = None
+    workers: int = 0
+    ahead: int = 2
+
+    def __post_init__(self):
+        check_size("Reading", "workers", self.workers, 0)
+        check_size("Reading", "ahead", self.ahead, 1)
+        if self.threads is not None:
+            check_size("Reading", "threads", self.threads, 1)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BatchSource:
+    """The batches of an epoch by their numbers, of which this process decodes the rows for its own devices.
+
+    Args:
+      images: encoded.
+      labels: int32 `[N]`.
+      order: int `[M]`, the examples in their order; batches are consecutive parts of it, the last may be smaller.
+      batch_size: B.
+      rows: the rows of a batch that this process has, by the size of the batch.
+      seed: of the random boxes of this epoch.
+    """
+
+    images: EncodedImages
+    labels: np.ndarray
+    order: np.ndarray
+    batch_size: int
+    rows: dict[int, np.ndarray]
+    seed: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return -(-len(self.order) // self.batch_size)
+
+    def __getitem__(self, index: Any) -> HostBatch:
+        places = self.order[int(index) * self.batch_size :][: self.batch_size]
+        decoded = self.images.decoded(places[self.rows[len(places)]].tolist(), self.seed)
+        taken = np.array([each.place for each in decoded], np.int32)
+        return {
+            "image": np.stack([each.image for each in decoded]),
+            "label": self.labels[taken],
+            "index": taken,
+            "skipped": np.array([each.skipped for each in decoded], np.int32),
+            "size": np.array(len(places)),
+        }
+
+
+def streamed(
+    images: EncodedImages,
+    labels: np.ndarray,
+    order: np.ndarray,
+    *,
+    batch_size: int,
+    seed: tuple[int, ...],
+    start: int,
+    reading: Reading,
+    mesh: Mesh,
+) -> Iterator[dict[str, jax.Array]]:
+    """Yields the batches of an epoch on the devices, from number `start` on: image, label, index and skipped.
+
+    Batch k is a function of its number alone, so that an epoch goes on exactly wherever it was left.
+    """
+    # Here, so that jaxaug is imported without it.
+    import grain
+
+    sizes = {min(batch_size, len(order)), len(order) % batch_size or batch_size}
+    rows = {size: _local_rows(mesh, size) for size in sizes}
+    source = BatchSource(images, labels, order, batch_size, rows, seed)
+    threads = reading.threads or os.cpu_count() or 1
+    batches: Any = grain.MapDataset.source(source)[start:].to_iter_dataset(
+        grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + reading.ahead)
+    )
+    if reading.workers:
+        options = grain.MultiprocessingOptions(num_workers=reading.workers, per_worker_buffer_size=reading.ahead)
+        batches = batches.mp_prefetch(options)
+    batches = batches.map(lambda batch: _on_devices(batch, mesh, rows))
+    batches = grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=2)
+    iterator = iter(batches)
+    try:
+        yield from iterator
+    finally:
+        iterator.close()
+
+
+def _local_rows(mesh: Mesh, size: int) -> np.ndarray:
+    """Returns the rows of a batch that lie on this process's devices, ascending."""
+    places = batch_sharding(mesh, size).addressable_devices_indices_map((size,)).values()
+    return np.unique(np.concatenate([np.arange(size)[place] for place in places if place is not None]))
+
+
+def _on_devices(batch: HostBatch, mesh: Mesh, rows: dict[int, np.ndarray]) -> dict[str, jax.Array]:
+    """Returns the batch of all processes, of which each has given its rows."""
+    size = int(batch["size"])
+    sharding, own = batch_sharding(mesh, size), rows[size]
+
+    def array(local: np.ndarray) -> jax.Array:
+        def part(index: Any) -> np.ndarray:
+            start, stop, _ = index[0].indices(size)
+            first = int(np.searchsorted(own, start))
+            return local[first : first + stop - start]
+
+        return jax.make_array_from_callback((size, *local.shape[1:]), sharding, part)
+
+    return {name: array(local) for name, local in batch.items() if name != "size"}
