@@ -64,11 +64,19 @@ class Experiment:
     state: TrainState
     train_step: TrainStep
     eval_step: EvalStep
+    steps: int  # of the whole run
 
 
 def built_dataset(config: Config) -> data.Dataset:
     """Returns the dataset, its validation split carved off, then thinned as the config says."""
-    dataset = data.load(config.data.name, data_dir=config.data.data_dir, image_size=config.data.image_size)
+    dataset = data.load(
+        config.data.name,
+        data_dir=config.data.data_dir,
+        image_size=config.data.image_size,
+        stream=config.data.stream,
+        random_crop=config.data.random_crop,
+        on_corrupt=config.data.on_corrupt,
+    )
     if config.data.validation:
         dataset = data.with_validation(dataset, config.data.validation)
     if config.data.num_examples is not None:
@@ -231,4 +239,5 @@ def built(config: Config, *, resumed: bool = False) -> Experiment:
     }
     jax.eval_shape(train_step, state, batch)
     state = state if resumed else with_features(state, config)
-    return Experiment(dataset, model, state, train_step, make_eval_step(model, normalize=normalize))
+    steps = config.epochs * math.ceil(num_examples / config.batch_size)
+    return Experiment(dataset, model, state, train_step, make_eval_step(model, normalize=normalize), steps)

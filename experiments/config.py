@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, Union, get_args, get_origin
 
 from jaxaug.checks import one_line
+from jaxaug.data.encoded import OnCorrupt
 from jaxaug.training.engine import Engine, Sampling
 from jaxaug.training.optimizer import DecayedKind, OptimizerKind, ScheduleKind
 
@@ -22,6 +23,12 @@ class DataConfig:
     """Where TFDS sets lie."""
     image_size: int | None = None
     """Side to which images of mixed sizes are resized."""
+    stream: bool = False
+    """Leave the images of files and of TFDS on disk, and decode each batch on its way: for sets larger than memory."""
+    random_crop: bool = False
+    """Of a stream, decode a random box of each training image and the central 7/8 of the others."""
+    on_corrupt: OnCorrupt = "stop"
+    """An image that cannot be read: stop and name it, or skip it and count."""
     num_examples: int | None = None
     """Train on a class-balanced subset of this many examples."""
     imbalance: float | None = None

@@ -19,6 +19,7 @@ import numpy as np
 
 from experiments.config import Config, as_json, from_json
 from experiments.lock import LOCK
+from experiments.processes import by_the_first
 from jaxaug.checks import one_line
 from jaxaug.training.loop import Record
 
@@ -62,10 +63,12 @@ class RunDirectory:
                 break
         return records
 
+    @by_the_first
     def write_records(self, records: list[Record]) -> None:
         """Replaces the epochs by these, in one step."""
         replace_text(self.metrics, "".join(json.dumps(record) + "\n" for record in records))
 
+    @by_the_first
     def append_record(self, record: Record) -> None:
         """Adds an epoch, and sees it onto the disk before a checkpoint claims it."""
         with written(self.metrics), self.metrics.open("a") as file:
@@ -98,12 +101,12 @@ def check_unused(path: pathlib.Path) -> None:
         raise ValueError(f"{path} exists and is not empty; name another directory with --run-dir{again}.")
 
 
-def new_run(path: pathlib.Path, name: str, config: Config) -> RunDirectory:
+@by_the_first
+def write_down(path: pathlib.Path, name: str, config: Config) -> None:
     """Writes down, in its directory, what a new run is."""
     check_unused(path)
     replace_text(path / "environment.json", json.dumps(environment(), indent=2) + "\n")
     replace_text(path / "config.json", json.dumps({"name": name, **as_json(config)}, indent=2) + "\n")
-    return RunDirectory(path)
 
 
 def stored_run(path: pathlib.Path) -> tuple[RunDirectory, str, Config]:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from experiments.processes import by_the_first
 from jaxaug.training.loop import Progress, Record
 
 
@@ -71,6 +72,7 @@ class Terminal:
         m = progress.metrics
         self._bar.set_postfix_str(f"loss {m['loss']:.3f}, accuracy {m['accuracy']:.3f}, {rate} examples/s")
 
+    @by_the_first
     def epoch(self, record: Record, epochs: int) -> None:
         """Ends the bar, and prints the epoch's line."""
         self.clear()

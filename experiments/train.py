@@ -1,11 +1,13 @@
 """Trains a network as a config says: `python -m experiments.train [CONFIG] [options]`."""
 
+import contextlib
 import dataclasses
 import pathlib
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
+import jax
 import tyro
 
 from experiments import run_directory
@@ -13,14 +15,15 @@ from experiments.build import Experiment, built
 from experiments.config import Config, as_json
 from experiments.configs import DEFAULT, config_names, config_summary, named_config
 from experiments.curves import draw_curves
-from experiments.interrupts import Interrupts
+from experiments.interrupts import interrupts
 from experiments.lock import check_no_run_under_way, sole_run
 from experiments.policy import with_policy_of_file
+from experiments.processes import Processes, by_the_first, is_first, join, wait_for_all
 from experiments.run_directory import RunDirectory
 from experiments.terminal import Terminal, exit_status, sentence, silence_writers, warnings_as_notes
 from experiments.under_way import Run
 from jaxaug.checks import check_size
-from jaxaug.training import Checkpoints, NonFiniteError
+from jaxaug.training import Checkpoints, NonFiniteError, Reading
 from jaxaug.training.checkpoint import complete_steps
 from jaxaug.training.integrity import differences
 
@@ -40,6 +43,10 @@ class Command:
     """When a loss or an update is not finite: stop, or rewind to the last checkpoint and go on with other draws."""
     rewinds: int = 3
     """How many times a run is rewound at most."""
+    read: Reading = dataclasses.field(default_factory=Reading)
+    shard_optimizer: bool = False
+    """Keep a part only of the optimiser's state on each device, not the whole."""
+    processes: Processes = dataclasses.field(default_factory=Processes)
 
 
 def parsed(arguments: Sequence[str]) -> tuple[str, Command]:
@@ -80,12 +87,15 @@ def description() -> str:
 
 def run(name: str, command: Command) -> int:
     """Trains, and returns the exit status."""
+    join(command.processes)
     resumed, config = command.resume is not None, command.config
     check_size("experiments.train", "--rewinds", command.rewinds)
     if resumed and command.run_dir not in (None, command.resume):
         raise ValueError(
             f"--resume {command.resume} goes on in that directory; --run-dir {command.run_dir} is another."
         )
+    if jax.process_count() > 1 and not (resumed or command.run_dir):
+        raise ValueError("several processes take --run-dir, the same for all, on a file system that they share.")
     directory = RunDirectory(command.resume or command.run_dir or run_directory.default_path(name))
     if resumed and directory.summary.exists():
         print(f"The run in {directory.path} has ended; its result is in {directory.summary}.")
@@ -96,9 +106,11 @@ def run(name: str, command: Command) -> int:
     # Before the directory is made: a config that cannot be built leaves nothing behind.
     with warnings_as_notes():
         experiment = built(config, resumed=resumed)
-    with sole_run(directory.path):
+    wait_for_all("checked")
+    with sole_run(directory.path) if is_first() else contextlib.nullcontext():
         if not resumed:
-            run_directory.new_run(directory.path, name, config)
+            run_directory.write_down(directory.path, name, config)
+        wait_for_all("begun")
         try:
             return carried_out(command, experiment, directory)
         except NonFiniteError as error:
@@ -118,24 +130,26 @@ def run(name: str, command: Command) -> int:
 
 def carried_out(command: Command, experiment: Experiment, directory: RunDirectory) -> int:
     """Trains in the directory, and returns the exit status."""
-    config, terminal = command.config, Terminal(quiet=command.quiet)
+    config, terminal = command.config, Terminal(quiet=command.quiet or not is_first())
     with (
         Checkpoints(directory.checkpoints, keep=config.keep, config=directory.config()) as checkpoints,
-        Interrupts() as interrupts,
+        interrupts() as stop,
     ):
-        under_way = Run(config, directory, checkpoints, terminal, interrupts)
+        under_way = Run(config, directory, checkpoints, terminal, stop, command.read, command.shard_optimizer)
         state, sums = experiment.state, None
         if command.resume is not None:
             state, sums = under_way.taken_up(state)
             if sums is None:
-                print(f"No checkpoint was written in {directory.path}: the run begins anew.")
+                say(f"No checkpoint was written in {directory.path}: the run begins anew.")
             else:
-                print(f"Resuming {directory.path} at step {int(state.step)}.")
+                say(f"Resuming {directory.path} at step {int(state.step)}.")
         rewinds = command.rewinds if command.on_nonfinite == "rewind" else 0
         state = under_way.trained(experiment, state, sums, rewinds=rewinds)
-    if interrupts.signal is not None and len(directory.records()) < config.epochs:
-        print(f"Stopped at step {int(state.step)}. To go on:\n  {resuming(directory)}")
-        return 128 + interrupts.signal
+    if stop.signal is not None and int(state.step) < experiment.steps:
+        say(f"Stopped at step {int(state.step)}. To go on:\n  {resuming(directory)}")
+        return 128 + stop.signal
+    if not is_first():
+        return 0
     draw_curves(directory.records(), directory.path / "curves.png")
     summary = directory.write_summary(state.params)
     print(
@@ -144,6 +158,12 @@ def carried_out(command: Command, experiment: Experiment, directory: RunDirector
         f"Metrics, curves.png and checkpoints are in {directory.path}."
     )
     return 0
+
+
+@by_the_first
+def say(text: str) -> None:
+    """Prints a line, once for all processes."""
+    print(text)
 
 
 def last_checkpoint(directory: RunDirectory) -> str:

@@ -8,10 +8,11 @@ import jax
 from experiments.build import Experiment, built
 from experiments.config import Config
 from experiments.interrupts import Interrupts
+from experiments.processes import wait_for_all
 from experiments.run_directory import RunDirectory
 from experiments.second_stage import with_features
 from experiments.terminal import Terminal, warnings_as_notes
-from jaxaug.training import Checkpoints, Hooks, NonFiniteError, TrainState, fit
+from jaxaug.training import Checkpoints, Hooks, NonFiniteError, Reading, TrainState, fit, spread_state
 from jaxaug.training.engine import Sums
 from jaxaug.training.loop import Progress, Record
 
@@ -31,7 +32,7 @@ class RunHooks(Hooks):
 
     def should_stop(self) -> bool:
         """True once a signal has come."""
-        return self.stop.signal is not None
+        return self.stop.asked()
 
     def on_progress(self, progress: Progress) -> None:
         """Moves the bar."""
@@ -67,6 +68,8 @@ class Run:
     checkpoints: Checkpoints
     terminal: Terminal
     stop: Interrupts
+    reading: Reading = dataclasses.field(default_factory=Reading)
+    shard_optimizer: bool = False
 
     def taken_up(self, state: TrainState) -> tuple[TrainState, Sums | None]:
         """Returns state and sums of the newest checkpoint; where there is none, the beginning, without sums.
@@ -76,10 +79,12 @@ class Run:
         sums = None
         try:
             with warnings_as_notes():
+                state = spread_state(state, shard_optimizer=self.shard_optimizer)
                 state, sums = self.checkpoints.restore(state)
         except FileNotFoundError:
             state = with_features(state, self.config)
         self.directory.write_records([r for r in self.directory.records() if r["step"] <= int(state.step)])
+        wait_for_all("records")  # what is best so far is read from them
         return state, sums
 
     def trained(self, experiment: Experiment, state: TrainState, sums: Sums | None, *, rewinds: int) -> TrainState:
@@ -115,6 +120,8 @@ class Run:
             sampling=self.config.data.sampling,
             eval_every=self.config.eval_every,
             sums=sums,
+            reading=self.reading,
+            shard_optimizer=self.shard_optimizer,
             hooks=RunHooks(self.config, self.directory, self.checkpoints, self.terminal, self.stop),
         )
         return state

@@ -112,7 +112,7 @@ def images() -> Target:
         assert pixels.shape[2] == channels, "pixels of another shape"
         assert size in (None, pixels.shape[:2]), "pixels of another size"
 
-    return Target("images", 0.10, given, read, seconds=4.0, gibibytes=1.5)
+    return Target("images", 0.10, given, read, seconds=10.0, gibibytes=1.5)
 
 
 NAMES = (

@@ -4,7 +4,7 @@ from jaxaug.training.checkpoint import Checkpoints
 from jaxaug.training.fit import fit
 from jaxaug.training.long_tail import log_prior, shots
 from jaxaug.training.loop import Hooks, NonFiniteError, Progress
-from jaxaug.training.mesh import data_mesh
+from jaxaug.training.mesh import data_mesh, spread_state
 from jaxaug.training.optimizer import make_optimizer, make_schedule
 from jaxaug.training.population import fit_population, init_population
 from jaxaug.training.scoring import Scorer, every, network_scorer, proxy_scorer
@@ -35,5 +35,6 @@ __all__ = [
     "network_scorer",
     "proxy_scorer",
     "shots",
+    "spread_state",
     "with_trunk",
 ]

@@ -5,7 +5,7 @@ import jax
 from jaxaug.data import Dataset
 from jaxaug.training.engine import Engine, Sampling, Sums
 from jaxaug.training.loop import Hooks, Record, compiled_programs, fitted
-from jaxaug.training.mesh import data_mesh, placed, replicated, state_shardings
+from jaxaug.training.mesh import data_mesh, placed, replicated, spread_state
 from jaxaug.training.state import TrainState
 from jaxaug.training.step import EvalStep, TrainStep
 from jaxaug.training.stream import Reading
@@ -82,7 +82,7 @@ def fit(
     """
     mesh = data_mesh()
     with jax.set_mesh(mesh):
-        state = placed(state, state_shardings(state, mesh, shard_optimizer=shard_optimizer))
+        state = spread_state(state, shard_optimizer=shard_optimizer)
         programs = compiled_programs(
             state,
             train_step,

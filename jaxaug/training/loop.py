@@ -193,7 +193,8 @@ def trained_epoch(
                 running.popleft().block_until_ready()
             if time.perf_counter() - shown > hooks.seconds_between_progress:
                 host = jax.device_get(sums)
-                _check_finite(host)
+                if jax.process_count() == 1:  # several stop together, at the end of the epoch
+                    _check_finite(host)
                 hooks.on_progress(
                     Progress(epoch + 1, epochs, position, runner.steps_per_epoch, int(host["examples"]), _means(host))
                 )

@@ -61,6 +61,11 @@ def state_shardings(state: Any, mesh: Mesh, *, shard_optimizer: bool = False) ->
     return shardings.replace(opt_state=jax.tree.map(_divided(mesh), state.opt_state)) if shard_optimizer else shardings
 
 
+def spread_state(state: Any, *, shard_optimizer: bool = False) -> Any:
+    """Returns a `TrainState` on the devices of the `data_mesh`, as `fit` takes it up and checkpoints restore it."""
+    return placed(state, state_shardings(state, data_mesh(), shard_optimizer=shard_optimizer))
+
+
 def placed(tree: Any, shardings: Any) -> Any:
     """Returns a tree on the devices, of which every process has the whole; what lies there already is not copied."""
     leaves, form = jax.tree.flatten(tree)
@@ -94,7 +99,8 @@ def _divided(mesh: Mesh) -> Callable[[Any], NamedSharding]:
 
 
 def _placed(array: Any, sharding: NamedSharding) -> jax.Array:
-    if isinstance(array, jax.Array) and array.sharding.is_equivalent_to(sharding, array.ndim):
+    # Equal, not equivalent: to a program, what lies elsewhere in name is another input, and it is compiled once more.
+    if isinstance(array, jax.Array) and array.committed and array.sharding == sharding:
         return array
     if sharding.is_fully_addressable:
         return jax.device_put(array, sharding)

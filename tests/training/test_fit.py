@@ -309,3 +309,14 @@ def test_a_network_learns(name, accuracy):
     assert losses[0] < 1.2 * math.log(dataset.num_classes)
     assert losses[-1] < 0.5 * losses[0]
     assert records[-1]["test_accuracy"] > accuracy
+
+
+def test_later_epochs_compile_nothing(caplog):
+    run = Run(create_model("mlp", CLASSES, hidden=(5,)), PICTURES, never())
+    with jax.log_compiles():
+        run.fit(epochs=1)
+        first = [record.getMessage() for record in caplog.records if "Compiling" in record.getMessage()]
+        caplog.clear()
+        run.fit(epochs=3)
+    assert any("jit(program)" in message for message in first)
+    assert [r.getMessage() for r in caplog.records if "Compiling jit(program)" in r.getMessage()] == []
