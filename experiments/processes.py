@@ -2,11 +2,15 @@
 
 import dataclasses
 import functools
+import os
+import sys
 from collections.abc import Callable
 from typing import ParamSpec
 
 import jax
 from jax.experimental import multihost_utils
+
+from jaxaug.checks import one_line
 
 P = ParamSpec("P")
 
@@ -65,3 +69,19 @@ def wait_for_all(what: str) -> None:
     """Waits until every process is here."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(what)
+
+
+def leave_if_others_are_lost(error: Exception) -> None:
+    """Ends this process at once, with one sentence, where what failed is a sum or a gathering over all processes."""
+    failed = next((e for e in (error, error.__cause__) if isinstance(e, jax.errors.JaxRuntimeError)), None)
+    if jax.process_count() == 1 or failed is None:
+        return
+    reason = one_line(str(failed), limit=120)
+    print(
+        f"error: another process of the run was lost ({reason}). The last complete checkpoint stays; begin all "
+        "processes again, of any number, with --resume.",
+        file=sys.stderr,
+        flush=True,
+    )
+    # To end in order would be to wait for the others.
+    os._exit(1)

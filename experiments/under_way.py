@@ -8,11 +8,12 @@ import jax
 from experiments.build import Experiment, built
 from experiments.config import Config
 from experiments.interrupts import Interrupts
-from experiments.processes import wait_for_all
+from experiments.processes import leave_if_others_are_lost, wait_for_all
 from experiments.run_directory import RunDirectory
 from experiments.second_stage import with_features
 from experiments.terminal import Terminal, warnings_as_notes
 from jaxaug.training import Checkpoints, Hooks, NonFiniteError, Reading, TrainState, fit, spread_state
+from jaxaug.training.checkpoint import SaveError
 from jaxaug.training.engine import Sums
 from jaxaug.training.loop import Progress, Record
 
@@ -101,6 +102,9 @@ class Run:
                 if count == rewinds:
                     raise
                 what = str(error)
+            except (jax.errors.JaxRuntimeError, SaveError) as error:
+                leave_if_others_are_lost(error)
+                raise
             count += 1
             # Built anew: training has given the state away.
             state, sums = self.taken_up(built(self.config, resumed=True).state)

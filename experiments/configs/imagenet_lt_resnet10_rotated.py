@@ -7,17 +7,17 @@ do from 1280 to 5 by another law: figures do not compare with the paper's.
 
 Command: python -m experiments.train imagenet-lt-resnet10-rotated --data.data-dir DIR
 then the second stage: python -m experiments.train imagenet-lt-second-stage --data.data-dir DIR --features-from RUN
-Expected: a day on a GPU, and memory for the images; not run here in full, so no figure of ours.
+Expected: a day on a GPU; not run here in full, so no figure of ours.
 """
 
 import dataclasses
 
-from experiments.config import DataConfig, OptimizerConfig
+from experiments.config import OptimizerConfig
 from experiments.configs.imagenet_wrn50_ricap import CONFIG as RICAP
 
 CONFIG = dataclasses.replace(
     RICAP,
-    data=DataConfig(name="imagenet2012", image_size=256, imbalance=256.0),
+    data=dataclasses.replace(RICAP.data, imbalance=256.0),
     model="resnet10",
     mix=None,
     head="RotatedDense(degrees=45.0)",

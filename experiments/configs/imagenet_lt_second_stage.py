@@ -5,7 +5,7 @@ classifier", ICLR 2020. 30 epochs in which every class comes equally often; the 
 
 Command: python -m experiments.train imagenet-lt-second-stage --data.data-dir DIR --features-from RUN
 with RUN the directory of a run of imagenet-lt-resnet10-rotated
-Expected: an hour on a GPU, and memory for the images; not run here in full, so no figure of ours.
+Expected: an hour on a GPU; not run here in full, so no figure of ours.
 """
 
 import dataclasses

@@ -4,7 +4,7 @@ Paper: Kobayashi, "Disentangled convolution for optimizing receptive field", Pat
 top-1 accuracy 77.42 % with it, 76.19 % without. Its recipe is not known to us; this is that of the author's pooling.
 
 Command: python -m experiments.train imagenet-resnet50-disentangled --data.data-dir DIR
-Expected: days on several GPUs, and memory for the images; not run here in full, so no figure of ours.
+Expected: days on several GPUs; not run here in full, so no figure of ours.
 """
 
 import dataclasses

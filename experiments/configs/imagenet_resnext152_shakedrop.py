@@ -4,7 +4,7 @@ Paper: Yamada, Iwamura, Akiba, Kise, IEEE Access 7, 2019: top-1 error 20.34 % wi
 depth, 20.49 % without (as reported at second hand).
 
 Command: python -m experiments.train imagenet-resnext152-shakedrop --data.data-dir DIR
-Expected: days on several GPUs, and memory for the images; not run here in full, so no figure of ours.
+Expected: days on several GPUs; not run here in full, so no figure of ours.
 """
 
 import dataclasses

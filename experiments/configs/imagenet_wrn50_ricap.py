@@ -5,16 +5,15 @@ without, 100 epochs. Recipe: rate 0.1 x 0.1 after epochs 30, 60 and 90, weight d
 crops, flip and colour jitter of 0.4; its noise along principal components of colour is left out here.
 
 Command: python -m experiments.train imagenet-wrn50-ricap --data.data-dir DIR
-Expected: days on several GPUs, and memory for the images; not run here in full, so no figure of ours.
+Expected: days on several GPUs; not run here in full, so no figure of ours.
 """
 
 from experiments.config import Config, DataConfig, OptimizerConfig
 
 CONFIG = Config(
-    data=DataConfig(name="imagenet2012", image_size=256),
+    data=DataConfig(name="imagenet2012", image_size=224, stream=True, random_crop=True),
     model="wide_resnet50_2",
     augment=(
-        "resized_crop(size=224)",
         "color_jitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.0)",
         "flip_left_right",
     ),

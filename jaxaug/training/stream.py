@@ -1,4 +1,4 @@
-"""Batches of encoded images, read and decoded ahead of the step that takes them: grain's threads or processes."""
+"""Batches of encoded images, read and decoded ahead of the step that takes them, by grain's threads."""
 
 import dataclasses
 import os
@@ -21,18 +21,14 @@ class Reading:
     """Who reads and decodes the batches of a stream, and how far ahead.
 
     Args:
-      threads: of each process that decodes, each at a batch of its own; None: one per core.
-      workers: processes beside this one; 0: the threads of this one decode, which is as fast where images are large,
-        since decoding them does not hold Python's lock.
+      threads: how many, each at a batch of its own; None: one per core. Decoding does not hold Python's lock.
       ahead: decoded batches that wait, beside those that are being decoded.
     """
 
     threads: int | None = None
-    workers: int = 0
     ahead: int = 2
 
     def __post_init__(self):
-        check_size("Reading", "workers", self.workers, 0)
         check_size("Reading", "ahead", self.ahead, 1)
         if self.threads is not None:
             check_size("Reading", "threads", self.threads, 1)
@@ -99,9 +95,6 @@ def streamed(
     batches: Any = grain.MapDataset.source(source)[start:].to_iter_dataset(
         grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + reading.ahead)
     )
-    if reading.workers:
-        options = grain.MultiprocessingOptions(num_workers=reading.workers, per_worker_buffer_size=reading.ahead)
-        batches = batches.mp_prefetch(options)
     batches = batches.map(lambda batch: _on_devices(batch, mesh, rows))
     batches = grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=2)
     iterator = iter(batches)

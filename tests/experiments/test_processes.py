@@ -125,6 +125,23 @@ def test_a_signal_to_one_process_stops_all_and_one_process_goes_on(alone, folder
     assert len(lines) >= stopped + 3
 
 
+@pytest.mark.slow
+def test_the_loss_of_a_process_ends_the_others_and_the_run_goes_on_without_it(alone, folder, tmp_path):
+    path = tmp_path / "run"
+    options = ["--data.name", f"folder:{folder}", "--data.stream", *ARGUMENTS, "--checkpoint-every", "1"]
+    processes = started(2, 1, *options, "--run-dir", str(path))
+    while processes[1].poll() is None and not any(p.name.isdigit() for p in path.glob("checkpoints/*")):
+        time.sleep(0.01)
+    processes[1].kill()
+    processes[1].communicate()
+    output, _ = processes[0].communicate(timeout=150)
+    assert processes[0].returncode == 1, output
+    assert "error: another process of the run was lost" in output
+    assert "Traceback" not in output
+    ended(started(1, 1, "--resume", str(path), "--quiet"))
+    assert_close(measured(path), alone)
+
+
 def test_part_of_what_several_processes_take_is_refused():
     (output,) = ended(started(1, 1, "--processes.count", "2"), 2)
     assert output.startswith("error: several processes take --processes.coordinator, --processes.count and")

@@ -172,6 +172,6 @@ def test_what_cannot_be_streamed_is_refused(folder):
         load("digits", stream=True)
     with pytest.raises(ValueError, match="load takes random_crop for a stream"):
         load(f"folder:{folder}", random_crop=True)
-    for options in ({"threads": 0}, {"workers": -1}, {"ahead": 0}):
+    for options in ({"threads": 0}, {"ahead": 0}):
         with pytest.raises(ValueError, match="Reading takes"):
             Reading(**options)

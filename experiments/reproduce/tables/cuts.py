@@ -22,7 +22,10 @@ CIFAR_CPU = Cut(
     about="WRN-10-1 on 5,000 training images of CIFAR-10, 15 epochs of a cosine schedule",
 )
 
-TINY = ("--data.name", "folder:{tiny_imagenet}", "--data.image-size", "64", "--batch-size", "128")
+TINY = (
+    "--data.name", "folder:{tiny_imagenet}", "--data.image-size", "64", "--data.no-stream", "--data.no-random-crop",
+    "--batch-size", "128",
+)  # fmt: skip
 CROP_AND_FLIP = ("crop(padding=8)", "flip_left_right")
 
 IMAGENET_GPU10 = Cut(
