@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from test_compare import rows_of, written
 
-from experiments import explain, explained, train
+from experiments import explain, explained, train, under_way
 from experiments.build import built, normalization
 from experiments.config import Config, DataConfig
 from experiments.stored_runs import stored_runs
@@ -48,9 +48,9 @@ def trained_and_not(tmp_path_factory):
     first, second = root / "first", root / "second"
     parts, states = [], []
     with pytest.MonkeyPatch.context() as patch:
-        build, fit = train.built, train.fit
+        build, fit = train.built, under_way.fit
         patch.setattr(train, "built", lambda *a, **k: parts.append(build(*a, **k)) or parts[-1])
-        patch.setattr(train, "fit", lambda *a, **k: states.append(fit(*a, **k)) or states[-1])
+        patch.setattr(under_way, "fit", lambda *a, **k: states.append(fit(*a, **k)) or states[-1])
         assert train.main([*TINY, "--run-dir", str(first)]) == 0
     written(second, UNTRAINED)
     parts.append(built(UNTRAINED))

@@ -97,6 +97,7 @@ def test_a_run_goes_on_inside_an_epoch_to_the_same_bits(folder, sampling):
     for programs in (1, 3, 5):
         stopper = Stopper(programs)
         trained(dataset, sampling=sampling, hooks=stopper)
+        assert stopper.kept is not None
         state, sums = stopper.kept
         assert bits(trained(dataset, state, sampling=sampling, sums=sums)[0]) == expected
 

@@ -16,6 +16,7 @@ from jaxaug import importance_sampled, self_paced
 from jaxaug.data import Dataset, Split
 from jaxaug.training import data_mesh, fit, init_state, make_eval_step, make_optimizer, make_train_step
 from jaxaug.training.device_data import device_split, gathered_batch
+from jaxaug.training.engine import Sampling
 from jaxaug.training.mesh import shared_out
 
 CLASSES, EXAMPLES, BATCH = 4, 90, 32  # the last batch has 26, which 8 devices do not divide
@@ -53,7 +54,7 @@ def dataset() -> Dataset:
     return Dataset("colours", split(EXAMPLES), split(50), tuple("abcd"))
 
 
-def result(name: str, *, shard_optimizer: bool = False, sampling="shuffled") -> dict:
+def result(name: str, *, shard_optimizer: bool = False, sampling: Sampling = "shuffled") -> dict:
     data, model, strategy = dataset(), Convolutional(), strategies()[name]
     optimizer = make_optimizer(learning_rate=0.05)
     state = init_state(
@@ -81,7 +82,7 @@ def examples_of_convolutions() -> list[int]:
         step = make_train_step(model, optimizer, strategy)
         split = device_split(data.train, mesh)
         program = jax.jit(lambda state, index: step(state, shared_out(gathered_batch(split, index, CLASSES))))
-        text = program.lower(state, np.arange(BATCH)).compile().as_text()
+        text = program.lower(state, np.arange(BATCH)).compile().as_text() or ""
     return sorted({int(size) for size in re.findall(r"= f32\[(\d+),8,8,8\]\S* convolution\(", text)})
 
 

@@ -1,0 +1,169 @@
+"""Seconds per step of `fit` on as many devices as this process has, an epoch for every line that it reads.
+
+`python -m experiments.benchmark scaling` starts one such process for each number of devices, and lets them take turns.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+import jax
+import tyro
+
+from jaxaug import create_model, data, never
+from jaxaug.training import Hooks, TrainState, fit, init_state, make_eval_step, make_optimizer, make_train_step
+from jaxaug.training.engine import Sums
+from jaxaug.training.loop import Record
+
+_COLLECTIVE = re.compile(r"= (.+?) (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(?:-start)?\(")
+_ARRAY = re.compile(r"\b(?:pred|[a-z]+(\d+))\[([\d,]*)\]")
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """What is trained."""
+
+    model: str = "wrn_10_1"
+    """The network."""
+    batch_size: int = 256
+    """Examples in a batch, over all devices."""
+    steps: int = 4
+    """Steps of an epoch."""
+    side: int = 32
+    """Side of the images."""
+    cores: int = 0
+    """Take so many cores alone, where the system can be told; 0: all."""
+
+
+class AsAsked(Hooks):
+    """Prints the seconds per step of every epoch, and begins the next one when a line is read."""
+
+    ended = False
+
+    def __init__(self, batch_size: int):
+        self.batch_size = batch_size
+
+    def should_stop(self) -> bool:
+        """Returns whether no more lines will come."""
+        return self.ended
+
+    def on_epoch(self, record: Record, state: TrainState, sums: Sums) -> None:
+        """Says how long a step took, and waits."""
+        print(json.dumps(self.batch_size / record["examples_per_second"]), flush=True)
+        self.ended = not sys.stdin.readline()
+
+
+def main() -> None:
+    """Trains for as long as it is asked to."""
+    command = tyro.cli(Command, description=__doc__)
+    if command.cores and hasattr(os, "sched_setaffinity"):  # before the threads are started, which take it over
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: command.cores])
+    examples, side = command.steps * command.batch_size, command.side
+    dataset = data.load(f"synthetic:{side}x{side}x3,10,{examples}")
+    model, optimizer = create_model(command.model, 10), make_optimizer(learning_rate=0.01)
+    state = init_state(jax.random.key(0), model, optimizer, never(), shape=dataset.shape, num_examples=examples)
+    epochs = sys.maxsize
+    fit(
+        state,
+        make_train_step(model, optimizer, never()),
+        make_eval_step(model),
+        dataset,
+        epochs=epochs,
+        batch_size=command.batch_size,
+        eval_every=epochs,
+        hooks=AsAsked(command.batch_size),
+    )
+
+
+class Simulated:
+    """A process that has so many CPU devices, and trains an epoch at each call."""
+
+    def __init__(self, devices: int, command: Command):
+        self._dump = tempfile.TemporaryDirectory()
+        flags = (
+            f"--xla_force_host_platform_device_count={devices} --xla_dump_to={self._dump.name} "
+            "--xla_dump_hlo_as_text --xla_dump_hlo_module_re=.*program.*"
+        )
+        options = [f"--{name.replace('_', '-')}={value}" for name, value in dataclasses.asdict(command).items()]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "experiments.benchmark.devices", *options],
+            env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags},
+            cwd=pathlib.Path(__file__).parents[2],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self) -> float:
+        """Returns the seconds per step of the epoch that was asked for; the first is begun unasked, and compiles."""
+        outlet = self._process.stdout
+        assert outlet is not None
+        answer = outlet.readline()
+        if not answer:
+            raise RuntimeError(f"a process of several devices ended with status {self._process.wait()}.")
+        return float(answer)
+
+    def ask(self) -> None:
+        """Begins the next epoch."""
+        inlet = self._process.stdin
+        assert inlet is not None
+        inlet.write("\n")
+        inlet.flush()
+
+    def collectives(self) -> dict[str, tuple[int, int]]:
+        """Returns how many collective operations of each kind the compiled step has, and their bytes."""
+        texts = [path.read_text() for path in pathlib.Path(self._dump.name).glob("*after_optimizations.txt")]
+        return collectives(max(texts, key=len))
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.communicate()
+        self._dump.cleanup()
+
+
+def collectives(hlo: str) -> dict[str, tuple[int, int]]:
+    """Returns the collective operations in the text of a compiled program: how many of each kind, and their bytes.
+
+    Example:
+      >>> collectives("%a = (f32[2,3]{1,0}, s32[]) all-reduce(%b, %c), channel_id=1")
+      {'all-reduce': (1, 28)}
+    """
+    found: dict[str, tuple[int, int]] = {}
+    for result, kind in _COLLECTIVE.findall(hlo):
+        sizes = (
+            math.prod(int(n) for n in dims.split(",") if n) * max(int(bits or 8) // 8, 1)
+            for bits, dims in _ARRAY.findall(result)
+        )
+        count, total = found.get(kind, (0, 0))
+        found[kind] = (count + 1, total + sum(sizes))
+    return found
+
+
+def seconds_by_devices(numbers: tuple[int, ...], command: Command, turns: int) -> tuple[dict[int, list[float]], Any]:
+    """Returns seconds per step by the number of devices, in turn, and what the devices tell each other in a step."""
+    processes = {number: Simulated(number, command) for number in numbers}
+    seconds: dict[int, list[float]] = {number: [] for number in numbers}
+    try:
+        for process in processes.values():
+            process()
+        for turn in range(-1, turns):  # the first wakes the threads
+            for number, process in processes.items():
+                process.ask()
+                step = process()
+                if turn >= 0:
+                    seconds[number].append(step)
+        return seconds, {number: process.collectives() for number, process in processes.items()}
+    finally:
+        for process in processes.values():
+            process.close()
+
+
+if __name__ == "__main__":
+    main()
