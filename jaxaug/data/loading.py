@@ -38,8 +38,8 @@ def load(
       image_size: height and width in pixels, or one number for both, that images of files and of TFDS are resized to
         (bilinear, antialiased). None: a folder's most common size among the training images; TFDS's images as they
         are, which then have to be of one size.
-      stream: leave the images of files and of TFDS encoded on disk; `fit` then decodes each batch on its way. The
-        numbers are the same as from memory.
+      stream: leave the images of files and of TFDS encoded on disk; `fit` then decodes each batch on its way. All is
+        as from memory, but that `mean` and `std` are of 2,000 images, where there are more.
       random_crop: of a stream, decode a random box of each training image (the law of `resized_crop`), drawn anew in
         each epoch, and the central 7/8 of the others; only what is needed of a JPEG is decoded.
       on_corrupt: "stop" raises for an image that cannot be read, and names it; "skip" leaves it out with a warning, or
