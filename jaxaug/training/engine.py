@@ -53,6 +53,15 @@ def check_batch_size(batch_size: int, num_examples: int) -> None:
         raise ValueError(f"fit takes a batch size of at most the {num_examples} training examples; got {batch_size}.")
 
 
+def sampled_order(
+    sampling: Sampling, key: jax.Array, epoch: jax.Array, labels: jax.Array, num_classes: int
+) -> jax.Array:
+    """Returns the order of the examples in an epoch, int32 `[N]`, by how it is sampled."""
+    if sampling == "shuffled":
+        return epoch_order(key, epoch, labels.shape[0])
+    return class_balanced_order(key, epoch, labels, num_classes)
+
+
 class EpochRunner:
     """The compiled programs that take a state through an epoch of one split.
 
@@ -105,10 +114,7 @@ class EpochRunner:
 
         def epoch_start(state: TrainState, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
             epoch = state.step // self.steps_per_epoch
-            if sampling == "shuffled":
-                order = epoch_order(state.key, epoch, data.size)
-            else:
-                order = class_balanced_order(state.key, epoch, labels, num_classes)
+            order = sampled_order(sampling, state.key, epoch, labels, num_classes)
             return order, state.step % self.steps_per_epoch
 
         def of_all(function: Callable[..., Any], axes: tuple[int | None, ...]) -> Callable[..., Any]:
@@ -191,12 +197,12 @@ def _form(tree: Any, axis: int | None) -> Any:
 
 
 def compiled_program(
-    steps: Callable[..., tuple[TrainState, Sums]], shardings: Any = None, *, guard: bool = True
+    steps: Callable[..., tuple[TrainState, Sums]], shardings: Any = None
 ) -> Callable[..., tuple[TrainState, Sums, jax.Array]]:
     """Returns the compiled steps, with a third result that is ready when they are done and belongs to nobody.
 
-    State and sums are given away to the next program, so neither can be waited for. With `guard`, once a program is
-    compiled its arguments are all on the device: a transfer that nobody asked for is then a mistake, and raises.
+    State and sums are given away to the next program, so neither can be waited for. Once a program is compiled, its
+    arguments are all on the device: a transfer that nobody asked for is then a mistake, and raises.
     """
     compiled = False
 
@@ -210,7 +216,7 @@ def compiled_program(
 
     def guarded(state: TrainState, sums: Sums, *inputs: Any) -> tuple[TrainState, Sums, jax.Array]:
         nonlocal compiled
-        with jax.transfer_guard("disallow" if compiled and guard else "allow"):
+        with jax.transfer_guard("disallow" if compiled else "allow"):
             result = jitted(state, sums, *inputs)
         compiled = True
         return result
@@ -233,7 +239,6 @@ def added(sums: Sums, metrics: dict[str, jax.Array], step: jax.Array, examples: 
     }
     first_bad = (sums["bad_step"] < 0) & ~metrics["finite"]
     return {
-        **sums,
         **means,
         "examples": sums["examples"] + examples,
         "bad_step": jnp.where(first_bad, step, sums["bad_step"]),

@@ -11,13 +11,13 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxaug.data import Split
-from jaxaug.training.device_data import DeviceSplit, as_batch, gathered_batch
+from jaxaug.training.device_data import DeviceSplit, gathered_batch
 from jaxaug.training.engine import Sums
 from jaxaug.training.long_tail import SHOTS, accuracies_by_shots
 from jaxaug.training.mesh import shared_out
 from jaxaug.training.state import TrainState
 from jaxaug.training.step import Batch, EvalStep
-from jaxaug.training.stream import Reading, streamed
+from jaxaug.training.stream import Reading, stored_batch, streamed
 
 
 def _for_inference(state: TrainState) -> TrainState:
@@ -125,7 +125,7 @@ class StreamEvaluator:
         self.names = self._averages.names
 
         def one_batch(sums: Sums, state: TrainState, stored: dict[str, jax.Array]) -> Sums:
-            batch = as_batch(stored["image"], stored["label"], stored["index"], num_classes)
+            batch = stored_batch(stored, num_classes)
             position = sums["batch"] * self._size + jnp.arange(self._size, dtype=jnp.int32)
             return self._averages.advanced(sums, state, batch, (position < count) & (stored["skipped"] == 0))
 

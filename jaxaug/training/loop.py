@@ -86,12 +86,12 @@ def compiled_programs(
 ) -> Programs:
     """Returns the programs of `fit`, for a state that lies on the devices of the mesh."""
     options: dict[str, Any] = {"batch_size": batch_size, "num_classes": dataset.num_classes, "sampling": sampling}
-    evaluation = evaluation_options(dataset, eval_batch_size)
     if not dataset.streamed:
         runner = EpochRunner(train_step, state, device_split(dataset.train, mesh), engine=engine, mesh=mesh, **options)
         return Programs(runner, split_evaluators(eval_step, dataset, eval_batch_size, mesh))
     if engine == "scan":
         raise ValueError(f"{dataset.name} is streamed from disk, batch by batch, which the engine scan cannot be.")
+    evaluation = evaluation_options(dataset, eval_batch_size)
     return Programs(
         StreamRunner(train_step, state, dataset.train, mesh=mesh, reading=reading, **options),
         {

@@ -11,7 +11,9 @@ from jax.sharding import Mesh
 
 from jaxaug.checks import check_size
 from jaxaug.data.encoded import EncodedImages
+from jaxaug.training.device_data import as_batch
 from jaxaug.training.mesh import batch_sharding
+from jaxaug.training.step import Batch
 
 HostBatch = dict[str, np.ndarray]
 
@@ -102,6 +104,11 @@ def streamed(
         yield from iterator
     finally:
         iterator.close()
+
+
+def stored_batch(stored: dict[str, Any], num_classes: int) -> Batch:
+    """Returns the batch that a step takes, of one that was streamed."""
+    return as_batch(stored["image"], stored["label"], stored["index"], num_classes)
 
 
 def _local_rows(mesh: Mesh, size: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The compiled steps that take a state through an epoch of a dataset that is streamed from disk."""
 
 from collections.abc import Generator
-from typing import Any, get_args
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,6 @@ from jax.sharding import Mesh
 
 from jaxaug.checks import check_choice
 from jaxaug.data import Split
-from jaxaug.training.device_data import as_batch, epoch_order
 from jaxaug.training.engine import (
     Call,
     Sampling,
@@ -18,13 +17,13 @@ from jaxaug.training.engine import (
     added,
     check_batch_size,
     compiled_program,
+    sampled_order,
     zero_sums,
 )
-from jaxaug.training.long_tail import class_balanced_order
 from jaxaug.training.mesh import replicated
 from jaxaug.training.state import TrainState
-from jaxaug.training.step import Batch, TrainStep
-from jaxaug.training.stream import Reading, streamed
+from jaxaug.training.step import TrainStep
+from jaxaug.training.stream import Reading, stored_batch, streamed
 
 
 class StreamRunner:
@@ -53,19 +52,18 @@ class StreamRunner:
 
         def one_step(state: TrainState, sums: Sums, stored: dict[str, jax.Array]) -> tuple[TrainState, Sums]:
             step, skipped = state.step, sums["skipped"] + jnp.sum(stored["skipped"])
-            state, metrics = train_step(state, _batch(stored, num_classes))
+            state, metrics = train_step(state, stored_batch(stored, num_classes))
             return state, {**added(sums, metrics, step, len(stored["index"])), "skipped": skipped}
 
         def order(key: jax.Array, epoch: jax.Array) -> jax.Array:
-            if sampling == "shuffled":
-                return epoch_order(key, epoch, size)
-            return class_balanced_order(key, epoch, jnp.asarray(split.labels), num_classes)
+            return sampled_order(sampling, key, epoch, jnp.asarray(split.labels), num_classes)
 
         self._order = jax.jit(order, out_shardings=replicated(mesh))
-        # Compiled twice where the last batch of an epoch is smaller.
-        self._step = compiled_program(one_step, jax.tree.map(lambda leaf: leaf.sharding, state), guard=False)
+        shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
+        # One for each size of a batch: the last of an epoch may be smaller.
+        self._steps = {count: compiled_program(one_step, shardings) for count in (batch_size, size % batch_size)}
         forms = stored_forms(batch_size, split.images.shape[1:])
-        self._metrics = jax.eval_shape(lambda s, b: train_step(s, _batch(b, num_classes))[1], state, forms)
+        self._metrics = jax.eval_shape(lambda s, b: train_step(s, stored_batch(b, num_classes))[1], state, forms)
 
     def epoch(self, state: TrainState) -> tuple[int, Generator[tuple[int, Call], None, None]]:
         """Returns how many steps of the state's epoch are done, and (1, call) for each of the others."""
@@ -84,17 +82,14 @@ class StreamRunner:
                 mesh=self._mesh,
             )
             for batch in batches:
-                yield 1, lambda state, sums, batch=batch: self._step(state, sums, batch)
+                step = self._steps[len(batch["index"])]
+                yield 1, lambda state, sums, step=step, batch=batch: step(state, sums, batch)
 
         return position, calls()
 
     def zero_sums(self) -> Sums:
         """Returns the sums of an epoch that has not begun."""
         return {**zero_sums(self._metrics), "skipped": jnp.zeros((), jnp.int32)}
-
-
-def _batch(stored: dict[str, Any], num_classes: int) -> Batch:
-    return as_batch(stored["image"], stored["label"], stored["index"], num_classes)
 
 
 def stored_forms(size: int, shape: tuple[int, ...]) -> dict[str, jax.ShapeDtypeStruct]:
