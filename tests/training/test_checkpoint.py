@@ -467,7 +467,10 @@ for attempt in (lambda: checkpoints.save(state_of(0, 2), SUMS), getattr(checkpoi
         raised.append(str(error))
 print(raised[0])
 print(checkpoints.steps())
-resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+"""
+
+# In a process of its own: threads of tensorstore go on writing, for a moment, what was given up.
+BEGUN_AGAIN = """
 with Checkpoints(sys.argv[1], keep=1) as again:
     print(digest(again.restore(state_of(1))[0]) == digest(state_of(0, 1)))
     again.save(state_of(0, 3), SUMS)
@@ -481,9 +484,8 @@ def test_a_checkpoint_that_cannot_be_written_is_one_error_and_leaves_the_one_bef
     assert in_a_process(REFUSED, tmp_path, most, call) == [
         f"A checkpoint could not be written to {tmp_path}: File too large.",
         "[1]",
-        "True",
-        "[3]",
     ]
+    assert in_a_process(BEGUN_AGAIN, tmp_path) == ["True", "[3]"]
 
 
 def test_an_error_on_the_way_out_does_not_hide_the_first(tmp_path, monkeypatch):
