@@ -37,12 +37,16 @@ class Command:
     """A folder with train and val of some classes of Tiny ImageNet; None leaves it out."""
     parts: tuple[Part, ...] = ("pooling", "convolution", "long tail")
     """Which tables."""
+    networks: tuple[Literal["resnet20", "mobilenet"], ...] = ("resnet20", "mobilenet")
+    """In which networks poolings are compared."""
     examples: int = 5000
     """Training examples of poolings and convolutions."""
     side: int = 16
     """CIFAR images are averaged down to this side: 32, 16 or 8; those of Tiny ImageNet to twice as many pixels."""
     epochs: int = 20
     """Epochs of every network."""
+    learning_rate: float = 0.02
+    """Rate that every network begins with; from 0.1, short runs of pooled ones are unstable."""
     imbalance: float = 100.0
     """Examples of the largest class to those of the smallest, on the long tail."""
     tail_epochs: int = 40
@@ -78,11 +82,11 @@ class Row(NamedTuple):
 
 def rows(command: Command) -> Iterator[Row]:
     """Yields every row, table by table."""
-    seeds, budget = range(command.seeds), Budget(command.epochs)
+    seeds, budget = range(command.seeds), Budget(command.epochs, command.learning_rate)
     for name, full in datasets(command).items():
         sizes = f"{name}, {command.examples:,} images of side {full.shape[0]}, {command.epochs} epochs"
         subsets = [data.subset(full, command.examples, seed=seed) for seed in seeds]
-        for network, arm in itertools.product(pooling.NETWORKS, pooling.arms()):
+        for network, arm in itertools.product(command.networks, pooling.arms()):
             run = functools.partial(pooling.row, network, arm, subsets, budget)
             ratios = functools.partial(pooling.ratios, network, full, command.turns)
             yield Row("pooling", f"Pooling in {network}: {sizes}", arm, run, ratios)
@@ -94,7 +98,10 @@ def rows(command: Command) -> Iterator[Row]:
             tails = [data.long_tailed(full, command.imbalance, seed=seed) for seed in seeds]
             sizes = f"imbalance {command.imbalance:g}, {len(tails[0].train.labels):,} images of side {full.shape[0]}"
             title = f"Long tail: {name}, {sizes}, {command.tail_epochs} epochs, then {command.second_epochs}"
-            budgets = Budget(command.tail_epochs), Budget(command.second_epochs, sampling="class_balanced")
+            budgets = (
+                Budget(command.tail_epochs, command.learning_rate),
+                Budget(command.second_epochs, command.learning_rate, sampling="class_balanced"),
+            )
             for arm in long_tail.ARMS:
                 yield Row("long tail", title, arm, functools.partial(long_tail.row, arm, tails, *budgets), None)
 
@@ -103,11 +110,12 @@ def main() -> int:
     """Runs what is not yet in the results."""
     command = tyro.cli(Command, description=__doc__)
     keep_freed_memory()
-    said = ("examples", "side", "epochs", "imbalance", "tail_epochs", "second_epochs", "seeds")
+    said = ("examples", "side", "epochs", "learning_rate", "imbalance", "tail_epochs", "second_epochs", "seeds")
     about = {
         "command": "python -m experiments.priors --data-dir DIR "
         + "--tiny-imagenet DIR " * (command.tiny_imagenet is not None)
         + " ".join(f"--{name.replace('_', '-')} {getattr(command, name)}" for name in said),
+        "learning_rate": command.learning_rate,
         "seeds": command.seeds,
         **machine(environment()),
     }

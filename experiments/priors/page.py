@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from experiments.priors.long_tail import SHOTS
+from experiments.priors.runs import BATCH_SIZE
 from experiments.result_lines import error_percent, mean_text, paired_texts, sample_deviation
 from experiments.run_directory import environment_in_words
 
@@ -72,13 +73,14 @@ def page(lines: Lines, picture: str) -> str:
             tables += width_table(here)
     drawn = any(line["part"] == "convolution" for line in lines)
     seeds = sorted({line["seeds"] for line in lines})
+    rates = " or ".join(map(str, sorted({line["learning_rate"] for line in lines})))
     return f"""# Layers of a prior model
 
 Written by `python -m experiments.priors --data-dir DIR` from the lines of [priors.jsonl](priors.jsonl). Test error of
 the last epoch, mean ± sample deviation over {" or ".join(map(str, seeds))} seeds, which fix images, weights and order;
 differences seed by seed, with the p value of the paired t test (unadjusted). Times of a step are measured in turns in
-one process, in units of the first row. Crop and flip, SGD with Nesterov momentum 0.9, cosine rate from 0.1, weight
-decay 5e-4 on kernels, batch 128.
+one process, in units of the first row. Crop and flip, SGD with Nesterov momentum 0.9, cosine rate from {rates}, weight
+decay 5e-4 on kernels, batch {BATCH_SIZE}.
 {tables}{f"{chr(10)}![Learned widths and receptive fields]({picture}){chr(10)}" if drawn else ""}
 ```sh
 {chr(10).join(sorted({line["command"] for line in lines}))}

@@ -19,7 +19,7 @@ from jaxaug.training import TrainState
 from jaxaug.training.device_data import device_split, gathered_batch
 from jaxaug.training.loop import Record
 
-BATCH_SIZE = 128
+BATCH_SIZE = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Budget:
     """How long every network is trained."""
 
     epochs: int
-    learning_rate: float = 0.1
+    learning_rate: float
     sampling: Any = "shuffled"
 
 

@@ -30,8 +30,8 @@ def test_widths_are_listed_in_the_order_of_the_network() -> None:
 def test_the_second_stage_keeps_the_features() -> None:
     tail = data.long_tailed(data.load("synthetic:8x8x1,3,120"), 10.0)
     model = create_model("cnn", 3, width=2)
-    [first], _ = trained(model, [tail], Budget(1))
-    [second], [record] = trained(model, [tail], Budget(1, sampling="class_balanced"), features_of=[first])
+    [first], _ = trained(model, [tail], Budget(1, 0.1))
+    [second], [record] = trained(model, [tail], Budget(1, 0.1, sampling="class_balanced"), features_of=[first])
     jax.tree.map(np.testing.assert_array_equal, first.params["trunk"], second.params["trunk"])
     jax.tree.map(np.testing.assert_array_equal, first.batch_stats, second.batch_stats)
     assert not np.array_equal(first.params["classifier"]["kernel"], second.params["classifier"]["kernel"])
