@@ -1,6 +1,7 @@
 """Training of many networks that differ in their states alone: in seed, data, or the numbers of an augmentation."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
@@ -12,13 +13,13 @@ import optax
 from jaxaug.checks import check_choice, check_size
 from jaxaug.data import Dataset
 from jaxaug.sampling import Strategy
-from jaxaug.training.engine import Sampling, holds_convolution
+from jaxaug.training.engine import Sampling
 from jaxaug.training.loop import Record, split_evaluators
-from jaxaug.training.population_engines import Job, Member, members_that_fit, one_by_one, step_jaxpr, together
+from jaxaug.training.population_engines import Job, Member, each_alone, members_that_fit, step_jaxpr, together
 from jaxaug.training.state import TrainState, init_state
 from jaxaug.training.step import EvalStep, TrainStep
 
-PopulationEngine = Literal["auto", "vmap", "one_by_one"]
+PopulationEngine = Literal["auto", "vmap", "threads", "one_by_one"]
 
 
 def init_population(
@@ -79,9 +80,9 @@ def fit_population(
     Members differ in their states: in the key, so in weights, order and noise, and in what a strategy keeps there, such
     as the numbers of `always(augment, in_state=True)`. One program serves all whose states have the same form.
 
-    By "vmap" it takes a step of many members at a time, spread over the devices where there are several; by
-    "one_by_one" it trains one after another. On a CPU, a convolution with weights for each member is slow, so there
-    "auto" takes the latter for networks that have one, and "vmap" everywhere else.
+    By "vmap" it takes a step of many members at a time, spread over the devices where there are several. By "threads"
+    it trains each alone, several side by side, by "one_by_one" one after another. On a CPU, which is slow at products
+    with weights for each member, "auto" takes threads, and "vmap" everywhere else.
 
     A member whose loss, update or metric becomes NaN or infinite has failed; the others go on.
 
@@ -92,12 +93,14 @@ def fit_population(
       datasets: one for all, or one per member: training splits of one size, and all else as in the first.
       epochs: length of a whole run, counted from step 0.
       batch_size: at most the training examples.
-      engine: "vmap", "one_by_one" or "auto".
-      at_once: members in memory at a time under "vmap"; None takes as many as half of the free memory surely holds.
+      engine: "vmap", "threads", "one_by_one" or "auto".
+      at_once: members at a time, under "vmap" or in threads; None takes as many as half of the free memory surely
+        holds, and threads for as many as the machine has cores.
       sampling: as in `fit`.
       eval_batch_size: as in `fit`.
       eval_every: as in `fit`.
-      on_epoch: called now and then with the number of epochs that were trained since, summed over the members.
+      on_epoch: called now and then with the number of epochs that were trained since, summed over the members; by
+        one thread at a time.
 
     Returns:
       The state of every member, None where it failed, and its records as `fit` gives them, without times; they end
@@ -153,18 +156,21 @@ def fit_population(
         group = [states[place] for place in places]
         job = dataclasses.replace(job, datasets=[datasets[place] for place in places])
         jaxpr = step_jaxpr(train_step, group[0], datasets[0], batch_size)
-        if (chosen_population_engine(jaxpr) if engine == "auto" else engine) == "one_by_one":
-            trained = one_by_one(job, group)
+        most = members_that_fit(group[0], jaxpr) if at_once is None else at_once
+        taken = chosen_population_engine() if engine == "auto" else engine
+        if taken == "vmap":
+            trained = together(job, group, most)
         else:
-            trained = together(job, group, members_that_fit(group[0], jaxpr) if at_once is None else at_once)
+            cores = (os.cpu_count() or 1) if at_once is None else at_once
+            trained = each_alone(job, group, min(most, cores) if taken == "threads" else 1)
         results |= zip(places, trained, strict=True)
     ordered = [results[place] for place in range(len(states))]
     return [state for state, _ in ordered], [records for _, records in ordered]
 
 
-def chosen_population_engine(jaxpr: Any) -> Literal["vmap", "one_by_one"]:
-    """Returns what "auto" takes, from the backend and a member's step."""
-    return "one_by_one" if jax.default_backend() == "cpu" and holds_convolution(jaxpr) else "vmap"
+def chosen_population_engine() -> Literal["vmap", "threads"]:
+    """Returns what "auto" takes on this backend."""
+    return "threads" if jax.default_backend() == "cpu" else "vmap"
 
 
 def _places_of_one_form(states: Sequence[TrainState]) -> list[list[int]]:

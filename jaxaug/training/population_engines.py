@@ -1,9 +1,11 @@
-"""How the members of a population are trained: together under `vmap`, in chunks, or one after another."""
+"""How the members of a population are trained: together under `vmap`, in chunks, or each alone, in threads."""
 
+import concurrent.futures
 import dataclasses
 import math
 import operator
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -64,9 +66,12 @@ class Job:
 class _Records(Hooks):
     """Keeps the records, also of a run that fails, and says when an epoch is done."""
 
-    def __init__(self, report: Callable[[int], object]):
+    def __init__(self, report: Callable[[int], object], stopped: threading.Event):
         self.records: list[Record] = []
-        self._report = report
+        self._report, self._stopped = report, stopped
+
+    def should_stop(self) -> bool:
+        return self._stopped.is_set()
 
     def on_epoch(self, record: Record, state: TrainState, sums: Any) -> None:
         self.records.append({name: value for name, value in record.items() if name not in TIMES})
@@ -79,22 +84,32 @@ class Silent(Hooks):
     seconds_between_progress = math.inf
 
 
-def one_by_one(job: Job, states: list[TrainState]) -> Iterator[Member]:
-    """Yields every member, trained by the same programs."""
+def each_alone(job: Job, states: list[TrainState], threads: int) -> Iterator[Member]:
+    """Yields every member, trained by the same programs, so many side by side."""
     train = job.datasets[0].train
-    runner = job.runner(states[0], device_split(train), population=False)
-    for state, dataset in zip(states, job.datasets, strict=True):
-        if dataset.train is not train:
-            train = dataset.train
-            runner = runner.with_data(device_split(train))
-        hooks = _Records(job.report)
+    shared = job.runner(states[0], device_split(train), population=False)
+    reporting, stopped = threading.Lock(), threading.Event()
+
+    def report(epochs: int) -> None:
+        with reporting:
+            job.report(epochs)
+
+    def member(state: TrainState, dataset: Dataset) -> Member:
+        runner = shared if dataset.train is train else shared.with_data(device_split(dataset.train))
+        programs, hooks = Programs(runner, job.evaluators), _Records(report, stopped)
         try:
-            trained, _ = fitted(
-                Programs(runner, job.evaluators), state, epochs=job.epochs, eval_every=job.eval_every, hooks=hooks
-            )
-            yield trained, hooks.records
+            return fitted(programs, state, epochs=job.epochs, eval_every=job.eval_every, hooks=hooks)[0], hooks.records
         except NonFiniteError:
-            yield None, hooks.records
+            return None, hooks.records
+
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        running = [pool.submit(member, *own) for own in zip(states, job.datasets, strict=True)]
+        try:
+            for future in running:
+                yield future.result()
+        finally:  # whatever ended this, an interrupt too, ends the threads
+            stopped.set()
+            pool.shutdown(cancel_futures=True)
 
 
 def together(job: Job, states: list[TrainState], at_once: int) -> Iterator[Member]:

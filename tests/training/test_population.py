@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from laws.interface import annotations_unchecked
 
-from jaxaug import always, chain, create_model, gaussian_noise, never, on_images, rotate
+from jaxaug import always, chain, create_model, gaussian_noise, on_images, rotate
 from jaxaug.data import Dataset, Split
 from jaxaug.sampling import Strategy
 from jaxaug.training import (
@@ -105,7 +106,9 @@ def assert_same(result, expected, rtol=1e-4):
     assert int(state.step) == int(expected_state.step)
 
 
-@pytest.mark.parametrize("options", [{"engine": "vmap"}, {"engine": "one_by_one"}, {"at_once": 2}])
+@pytest.mark.parametrize(
+    "options", [{"engine": "vmap"}, {"engine": "one_by_one"}, {"engine": "vmap", "at_once": 2}, {}]
+)
 def test_members_end_as_they_do_alone(options):
     parts = mlp()
     results = fit_population(parts.states(3, NOISES), *parts.steps, DATA, epochs=2, batch_size=BATCH, **options)
@@ -128,7 +131,7 @@ def test_numbers_of_the_augmentation_are_the_member_s_own():
     assert losses[1] > losses[0]
 
 
-@pytest.mark.parametrize("engine", ["vmap", "one_by_one"])
+@pytest.mark.parametrize("engine", ["vmap", "threads"])
 def test_each_member_has_its_data(engine):
     parts = mlp()
     others = [dataclasses.replace(DATA, train=split(21, seed)) for seed in (5, 6)]
@@ -145,7 +148,7 @@ def test_each_member_has_its_data(engine):
     )
 
 
-@pytest.mark.parametrize("engine", ["vmap", "one_by_one"])
+@pytest.mark.parametrize("engine", ["vmap", "threads"])
 def test_a_member_that_fails_ends_and_the_others_go_on(engine):
     parts = mlp()
     states = parts.states(3, NOISES)
@@ -158,7 +161,7 @@ def test_a_member_that_fails_ends_and_the_others_go_on(engine):
         assert_same((finished[place], records[place]), alone(place))
 
 
-@pytest.mark.parametrize("engine", ["vmap", "one_by_one"])
+@pytest.mark.parametrize("engine", ["vmap", "threads"])
 def test_evaluated_is_as_often_as_asked_and_every_epoch_is_reported(engine):
     parts, epochs = mlp(), []
     _, records = fit_population(
@@ -176,15 +179,56 @@ def test_evaluated_is_as_often_as_asked_and_every_epoch_is_reported(engine):
     assert sum(epochs) == 6
 
 
-def test_networks_with_convolutions_go_one_by_one_on_a_cpu(monkeypatch):
+def test_members_train_in_threads_on_a_cpu(monkeypatch):
     taken = []
-    for name in ("one_by_one", "together"):
+    for name in ("each_alone", "together"):
         monkeypatch.setattr(
-            f"jaxaug.training.population.{name}", lambda job, states, *_, name=name: taken.append(name) or [(None, [])]
+            f"jaxaug.training.population.{name}",
+            lambda job, states, at_once, name=name: taken.append((name, at_once)) or [(None, [])] * len(states),
         )
-    for parts in (Parts(never(), hidden=(2,)), Parts(never(), model="cnn", width=2)):
-        fit_population(parts.states(1), *parts.steps, DATA, epochs=1, batch_size=BATCH)
-    assert taken == ["together", "one_by_one"]
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    parts = mlp()
+    for backend, engine in (("cpu", "auto"), ("gpu", "auto"), ("cpu", "one_by_one")):
+        monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
+        fit_population(parts.states(3, NOISES), *parts.steps, DATA, epochs=1, batch_size=BATCH, engine=engine)
+    assert taken[0] == ("each_alone", 3)
+    assert taken[1][0] == "together"
+    assert taken[2] == ("each_alone", 1)
+
+
+def test_programs_are_compiled_once_for_all_threads():
+    parts, traced = mlp(), {1: [], 3: []}
+    step, eval_step = parts.steps
+    for threads, shapes in traced.items():
+
+        def counted(state, batch, shapes=shapes):
+            shapes.append(batch["image"].shape)
+            return step(state, batch)
+
+        states = parts.states(3, NOISES)
+        fit_population(states, counted, eval_step, DATA, epochs=2, batch_size=BATCH, engine="threads", at_once=threads)
+    assert sorted(traced[1]) == sorted(traced[3])
+
+
+def test_an_error_ends_the_other_threads():
+    parts, epochs = mlp(), []
+
+    def interrupted(count):
+        epochs.append(count)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_population(
+            parts.states(3, NOISES),
+            *parts.steps,
+            DATA,
+            epochs=100_000,
+            batch_size=BATCH,
+            engine="threads",
+            at_once=2,
+            on_epoch=interrupted,
+        )
+    assert len(epochs) <= 3
 
 
 def test_first_states_are_those_of_init_state():
