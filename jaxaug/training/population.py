@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
@@ -13,7 +14,7 @@ import optax
 from jaxaug.checks import check_choice, check_size
 from jaxaug.data import Dataset
 from jaxaug.sampling import Strategy
-from jaxaug.training.engine import Sampling
+from jaxaug.training.engine import Sampling, holds_convolution
 from jaxaug.training.loop import Record, split_evaluators
 from jaxaug.training.population_engines import Job, Member, each_alone, members_that_fit, step_jaxpr, together
 from jaxaug.training.state import TrainState, init_state
@@ -80,9 +81,10 @@ def fit_population(
     Members differ in their states: in the key, so in weights, order and noise, and in what a strategy keeps there, such
     as the numbers of `always(augment, in_state=True)`. One program serves all whose states have the same form.
 
-    By "vmap" it takes a step of many members at a time, spread over the devices where there are several. By "threads"
-    it trains each alone, several side by side, by "one_by_one" one after another. On a CPU, which is slow at products
-    with weights for each member, "auto" takes threads, and "vmap" everywhere else.
+    By "vmap" it takes a step of many members at a time, spread over the devices where there are several, and on a CPU
+    over threads; by "threads" it trains each alone, several side by side, and by "one_by_one" one after another. On a
+    CPU, a convolution with weights for each member is slow, so there "auto" takes threads for networks that have one,
+    and "vmap" everywhere else.
 
     A member whose loss, update or metric becomes NaN or infinite has failed; the others go on.
 
@@ -94,8 +96,8 @@ def fit_population(
       epochs: length of a whole run, counted from step 0.
       batch_size: at most the training examples.
       engine: "vmap", "threads", "one_by_one" or "auto".
-      at_once: members at a time, under "vmap" or in threads; None takes as many as half of the free memory surely
-        holds, and threads for as many as the machine has cores.
+      at_once: members in memory at a time; None takes as many as half of the free memory surely holds. A CPU has a
+        thread for each of them, but at most as many as it has cores.
       sampling: as in `fit`.
       eval_batch_size: as in `fit`.
       eval_every: as in `fit`.
@@ -141,13 +143,19 @@ def fit_population(
     if len(sizes) != 1:
         raise ValueError(f"fit_population takes training splits of one size; got sizes {sorted(sizes)}.")
 
+    reporting = threading.Lock()
+
+    def report(epochs: int) -> None:
+        with reporting:
+            (on_epoch or (lambda epochs: None))(epochs)
+
     job = Job(
         train_step,
         split_evaluators(eval_step, datasets[0], eval_batch_size),
         datasets,
         epochs=epochs,
         eval_every=eval_every,
-        report=on_epoch or (lambda epochs: None),
+        report=report,
         batch_size=batch_size,
         sampling=sampling,
     )
@@ -156,21 +164,20 @@ def fit_population(
         group = [states[place] for place in places]
         job = dataclasses.replace(job, datasets=[datasets[place] for place in places])
         jaxpr = step_jaxpr(train_step, group[0], datasets[0], batch_size)
-        most = members_that_fit(group[0], jaxpr) if at_once is None else at_once
-        taken = chosen_population_engine() if engine == "auto" else engine
-        if taken == "vmap":
-            trained = together(job, group, most)
-        else:
-            cores = (os.cpu_count() or 1) if at_once is None else at_once
-            trained = each_alone(job, group, min(most, cores) if taken == "threads" else 1)
+        taken = chosen_population_engine(jaxpr) if engine == "auto" else engine
+        most = at_once or members_that_fit(group[0], jaxpr)
+        # Programs for several devices are not called by several threads: their collectives would wait for each other.
+        alone = jax.default_backend() != "cpu" or jax.local_device_count() > 1 or taken == "one_by_one"
+        threads = 1 if alone else min(most, len(group), os.cpu_count() or 1)
+        trained = together(job, group, most, threads) if taken == "vmap" else each_alone(job, group, threads)
         results |= zip(places, trained, strict=True)
     ordered = [results[place] for place in range(len(states))]
     return [state for state, _ in ordered], [records for _, records in ordered]
 
 
-def chosen_population_engine() -> Literal["vmap", "threads"]:
-    """Returns what "auto" takes on this backend."""
-    return "threads" if jax.default_backend() == "cpu" else "vmap"
+def chosen_population_engine(jaxpr: Any) -> Literal["vmap", "threads"]:
+    """Returns what "auto" takes, from the backend and a member's step."""
+    return "threads" if jax.default_backend() == "cpu" and holds_convolution(jaxpr) else "vmap"
 
 
 def _places_of_one_form(states: Sequence[TrainState]) -> list[list[int]]:

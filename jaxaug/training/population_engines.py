@@ -1,4 +1,4 @@
-"""How the members of a population are trained: together under `vmap`, in chunks, or each alone, in threads."""
+"""How the members of a population are trained: in chunks under `vmap` or each alone, in threads."""
 
 import concurrent.futures
 import dataclasses
@@ -63,79 +63,102 @@ class Job:
         )
 
 
-class _Records(Hooks):
+class Silent(Hooks):
+    """Shows nothing, and so also looks at nothing between the epochs; stops when it is told so."""
+
+    seconds_between_progress = math.inf
+
+    def __init__(self, stopped: threading.Event | None = None):
+        self._stopped = stopped or threading.Event()
+
+    def should_stop(self) -> bool:
+        """Returns whether the run is to stop."""
+        return self._stopped.is_set()
+
+
+class _Records(Silent):
     """Keeps the records, also of a run that fails, and says when an epoch is done."""
 
     def __init__(self, report: Callable[[int], object], stopped: threading.Event):
+        super().__init__(stopped)
         self.records: list[Record] = []
-        self._report, self._stopped = report, stopped
-
-    def should_stop(self) -> bool:
-        return self._stopped.is_set()
+        self._report = report
 
     def on_epoch(self, record: Record, state: TrainState, sums: Any) -> None:
         self.records.append({name: value for name, value in record.items() if name not in TIMES})
         self._report(1)
 
 
-class Silent(Hooks):
-    """Shows nothing, and so also looks at nothing between the epochs."""
-
-    seconds_between_progress = math.inf
-
-
 def each_alone(job: Job, states: list[TrainState], threads: int) -> Iterator[Member]:
-    """Yields every member, trained by the same programs, so many side by side."""
+    """Yields every member, trained by the same programs in so many threads."""
     train = job.datasets[0].train
     shared = job.runner(states[0], device_split(train), population=False)
-    reporting, stopped = threading.Lock(), threading.Event()
+    stopped = threading.Event()
 
-    def report(epochs: int) -> None:
-        with reporting:
-            job.report(epochs)
-
-    def member(state: TrainState, dataset: Dataset) -> Member:
-        runner = shared if dataset.train is train else shared.with_data(device_split(dataset.train))
-        programs, hooks = Programs(runner, job.evaluators), _Records(report, stopped)
+    def member(place: int) -> Member:
+        own = job.datasets[place].train
+        runner = shared if own is train else shared.with_data(device_split(own))
+        programs, hooks = Programs(runner, job.evaluators), _Records(job.report, stopped)
         try:
-            return fitted(programs, state, epochs=job.epochs, eval_every=job.eval_every, hooks=hooks)[0], hooks.records
+            state, _ = fitted(programs, states[place], epochs=job.epochs, eval_every=job.eval_every, hooks=hooks)
+            return state, hooks.records
         except NonFiniteError:
             return None, hooks.records
 
-    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        running = [pool.submit(member, *own) for own in zip(states, job.datasets, strict=True)]
-        try:
-            for future in running:
-                yield future.result()
-        finally:  # whatever ended this, an interrupt too, ends the threads
-            stopped.set()
-            pool.shutdown(cancel_futures=True)
+    yield from _in_threads(member, list(range(len(states))), threads, stopped)
 
 
-def together(job: Job, states: list[TrainState], at_once: int) -> Iterator[Member]:
-    """Yields every member, trained in chunks of equal size by the same programs."""
+def together(job: Job, states: list[TrainState], at_once: int, threads: int) -> Iterator[Member]:
+    """Yields every member, trained in chunks of equal size by the same programs in so many threads."""
     mesh = Mesh(np.array(jax.local_devices()), (_MEMBER,))
     splits = [dataset.train for dataset in job.datasets]
     own_data = any(split is not splits[0] for split in splits)
     shared_data = None if own_data else _spread(device_split(splits[0]), mesh)
     for evaluator in job.evaluators.values():
         evaluator.data = _spread(evaluator.data, mesh)
-    runner: EpochRunner | None = None
-    for places in _chunks(len(states), at_once, multiple_of=mesh.size):
-        chunk = _spread(stacked([states[place] for place in places]), mesh, _MEMBER)
+    stopped = threading.Event()
+
+    def chunk_of(places: list[int]) -> tuple[TrainState, DeviceSplit]:
         data = shared_data or _spread(stacked([device_split(splits[place]) for place in places]), mesh, _MEMBER)
-        runner = runner.with_data(data) if runner else job.runner(chunk, data, population=True)
-        yield from _trained_chunk(job, runner, chunk, mesh, len(set(places)))
+        return _spread(stacked([states[place] for place in places]), mesh, _MEMBER), data
+
+    size = math.ceil(len(states) / threads) if at_once >= len(states) else at_once // threads
+    chunks = list(_chunks(len(states), size, multiple_of=mesh.size))
+    shared = job.runner(*chunk_of(chunks[0]), population=True)
+
+    def members(places: list[int]) -> list[Member]:
+        chunk, data = chunk_of(places)
+        return _trained_chunk(job, shared.with_data(data), chunk, mesh, len(set(places)), Silent(stopped))
+
+    for trained in _in_threads(members, chunks, threads, stopped):
+        yield from trained
 
 
-def _trained_chunk(job: Job, runner: EpochRunner, states: TrainState, mesh: Mesh, members: int) -> list[Member]:
+def _in_threads(
+    function: Callable[[Any], Any], inputs: list[Any], threads: int, stopped: threading.Event
+) -> Iterator[Any]:
+    """Yields the results of the function in the order of the inputs; whatever ends this sets `stopped` for the rest."""
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        try:
+            for running in [pool.submit(function, given) for given in inputs]:
+                yield running.result()
+        finally:
+            stopped.set()
+            pool.shutdown(cancel_futures=True)
+
+
+def _trained_chunk(
+    job: Job, runner: EpochRunner, states: TrainState, mesh: Mesh, members: int, hooks: Hooks
+) -> list[Member]:
     """Returns the first so many members of stacked states, trained as one."""
     programs, evaluators = Programs(runner, job.evaluators), job.evaluators
     records: list[list[Record]] = [[] for _ in range(members)]
     running = set(range(members))
     for epoch in range(int(states.step[0]) // runner.steps_per_epoch, job.epochs):
         sums = _spread(runner.zero_sums(), mesh, _MEMBER)
-        states, sums, _ = trained_epoch(runner, states, sums, epoch, job.epochs, Silent())
+        states, sums, stopped = trained_epoch(runner, states, sums, epoch, job.epochs, hooks)
+        if stopped:
+            break
         host = jax.device_get(sums)
         evaluated = (epoch + 1) % job.eval_every == 0 or epoch + 1 == job.epochs
         results = {name: e.population_means(states) if evaluated else None for name, e in evaluators.items()}

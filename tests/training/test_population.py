@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from laws.interface import annotations_unchecked
 
-from jaxaug import always, chain, create_model, gaussian_noise, on_images, rotate
+from jaxaug import always, chain, create_model, gaussian_noise, never, on_images, rotate
 from jaxaug.data import Dataset, Split
 from jaxaug.sampling import Strategy
 from jaxaug.training import (
@@ -179,21 +179,26 @@ def test_evaluated_is_as_often_as_asked_and_every_epoch_is_reported(engine):
     assert sum(epochs) == 6
 
 
-def test_members_train_in_threads_on_a_cpu(monkeypatch):
+def test_a_cpu_has_a_thread_for_each_core_and_convolutions_go_alone(monkeypatch):
     taken = []
     for name in ("each_alone", "together"):
         monkeypatch.setattr(
             f"jaxaug.training.population.{name}",
-            lambda job, states, at_once, name=name: taken.append((name, at_once)) or [(None, [])] * len(states),
+            lambda job, states, *counts, name=name: taken.append((name, counts[-1])) or [(None, [])] * len(states),
         )
-    monkeypatch.setattr(os, "cpu_count", lambda: 3)
-    parts = mlp()
-    for backend, engine in (("cpu", "auto"), ("gpu", "auto"), ("cpu", "one_by_one")):
-        monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
-        fit_population(parts.states(3, NOISES), *parts.steps, DATA, epochs=1, batch_size=BATCH, engine=engine)
-    assert taken[0] == ("each_alone", 3)
-    assert taken[1][0] == "together"
-    assert taken[2] == ("each_alone", 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+
+    def engines_of(parts, **options):
+        fit_population(parts.states(3), *parts.steps, DATA, epochs=1, batch_size=BATCH, **options)
+        return taken.pop()
+
+    dense, convolutional = Parts(never(), hidden=(2,)), Parts(never(), model="cnn", width=2)
+    assert engines_of(dense) == ("together", 2)
+    assert engines_of(dense, engine="one_by_one") == ("each_alone", 1)
+    assert engines_of(dense, at_once=1) == ("together", 1)
+    assert engines_of(convolutional) == ("each_alone", 2)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert engines_of(convolutional) == ("together", 1)
 
 
 def test_programs_are_compiled_once_for_all_threads():
@@ -210,7 +215,8 @@ def test_programs_are_compiled_once_for_all_threads():
     assert sorted(traced[1]) == sorted(traced[3])
 
 
-def test_an_error_ends_the_other_threads():
+@pytest.mark.parametrize("engine", ["vmap", "threads"])
+def test_an_error_ends_the_other_threads(engine):
     parts, epochs = mlp(), []
 
     def interrupted(count):
@@ -224,7 +230,7 @@ def test_an_error_ends_the_other_threads():
             DATA,
             epochs=100_000,
             batch_size=BATCH,
-            engine="threads",
+            engine=engine,
             at_once=2,
             on_epoch=interrupted,
         )
