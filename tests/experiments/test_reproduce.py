@@ -96,7 +96,7 @@ def test_holes_are_half_of_the_images():
     cutout = table.blocks[0].arms[1]
     augment = {scale: parsed(arguments(table, table.blocks[0], cutout, scale))[1].config.augment for scale in SCALES}
     assert augment["full"][-1] == "cutout(size=112, fill='mean')"
-    assert augment["cpu"] == ("crop(padding=8)", "flip_left_right", "cutout(size=32, fill='mean')")
+    assert augment["cpu"] == ("crop(padding=4)", "flip_left_right", "cutout(size=16, fill='mean')")
 
 
 def test_places_are_put_in_or_asked_for():

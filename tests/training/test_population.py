@@ -188,7 +188,7 @@ def test_a_cpu_has_a_thread_for_each_core_and_convolutions_go_alone(monkeypatch)
         )
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
 
-    def engines_of(parts, **options):
+    def engines_of(parts: Parts, **options: Any):
         fit_population(parts.states(3), *parts.steps, DATA, epochs=1, batch_size=BATCH, **options)
         return taken.pop()
 

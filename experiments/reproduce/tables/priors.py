@@ -4,7 +4,7 @@ Kobayashi, NeurIPS 2019; Pattern Recognition Letters 169, 2023; ECCV 2022.
 """
 
 from experiments.reproduce.table import Arm, Block, Cut, Figure, Table
-from experiments.reproduce.tables.cuts import CPU_SCHEDULE, IMAGENET_CPU, IMAGENET_GPU10, TINY
+from experiments.reproduce.tables.cuts import IMAGENET_CPU, IMAGENET_GPU10, TINY_CPU
 
 
 def error(accuracy: float) -> Figure:
@@ -83,8 +83,8 @@ LONG_TAIL = Table(
         "full": Cut(),
         "gpu10": IMAGENET_GPU10._replace(options=(*IMAGENET_GPU10.options, "--data.imbalance", "100")),
         "cpu": IMAGENET_CPU._replace(
-            options=(*TINY, "--model", "resnet20", "--data.imbalance", "50", *CPU_SCHEDULE),
-            about="30 classes of Tiny ImageNet at 64 x 64 made long-tailed, imbalance 50, ResNet-20, 10 epochs",
+            options=(*TINY_CPU, "--data.imbalance", "50"),
+            about="30 classes of Tiny ImageNet at 32 x 32 made long-tailed, imbalance 50, ResNet-20, 10 epochs",
         ),
     },
     second_stage=True,

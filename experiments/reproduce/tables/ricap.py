@@ -110,7 +110,7 @@ NETWORKS = Table(
             },
             options=(*CIFAR_CPU.options, "--no-remat"),
             blocks=None,
-            about="tiny networks of the same families, 5,000 training images, 15 epochs",
+            about="tiny networks of the same families, 5,000 training images resized to 16 x 16, 15 epochs",
         ),
     },
 )

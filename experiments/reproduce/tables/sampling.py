@@ -17,7 +17,7 @@ def conventional_and_proposed(before: Figure, after: Figure) -> tuple[Arm, ...]:
     )
 
 
-def erased(arms: tuple[Arm, ...], hole: int) -> tuple[Arm, ...]:
+def erased(arms: tuple[Arm, ...], hole: str) -> tuple[Arm, ...]:
     """Returns the arms with cutout after crop and flip."""
     return tuple(arm._replace(augment=(f"cutout(size={hole}, fill='mean')",)) for arm in arms)
 
@@ -37,7 +37,7 @@ IMPORTANCE = Table(
         Block(
             "CIFAR-10, crop, flip and cutout",
             "cifar10-preact-mixup",
-            erased(conventional_and_proposed(Figure(3.86), Figure(3.81)), 16),
+            erased(conventional_and_proposed(Figure(3.86), Figure(3.81)), "{half}"),
             RECIPE,
         ),
         Block(
@@ -49,7 +49,7 @@ IMPORTANCE = Table(
         Block(
             "CIFAR-100, crop, flip and cutout",
             "cifar10-preact-mixup",
-            erased(conventional_and_proposed(Figure(23.6), Figure(22.6)), 8),
+            erased(conventional_and_proposed(Figure(23.6), Figure(22.6)), "8"),
             (*RECIPE, *CIFAR100),
         ),
     ),
@@ -98,11 +98,11 @@ SELF_PACED = Table(
         "full": Cut(),
         "gpu10": CIFAR_GPU10,
         "cpu": CIFAR_CPU._replace(
-            options=CPU_SCHEDULE,
+            options=("--data.image-size", "16", *CPU_SCHEDULE),
             models={"WRN-28-10, 1,000 examples": "wrn_10_1", "WRN-28-10, 5,000 examples": "wrn_10_1"},
             blocks=("small CNN, 1,000 examples", "small CNN, 5,000 examples",
                     "WRN-28-10, 1,000 examples", "WRN-28-10, 5,000 examples"),
-            about="the small CNN, and WRN-10-1 in place of WRN-28-10; 15 epochs of a cosine schedule",
+            about="the small CNN, and WRN-10-1 in place of WRN-28-10, on images resized to 16 x 16; 15 epochs",
         ),
     },
 )  # fmt: skip

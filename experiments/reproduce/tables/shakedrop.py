@@ -41,7 +41,7 @@ CIFAR = Table(
             options=(*CIFAR_CPU.options, "--data.name", "cifar10"),
             models={"ResNet-110": "resnet20", "PyramidNet-110-270": "pyramidnet20_16"},
             blocks=None,
-            about="ResNet-20 and PyramidNet-20-16 on 5,000 training images of CIFAR-10, 15 epochs of a cosine schedule",
+            about="ResNet-20 and PyramidNet-20-16 on 5,000 training images of CIFAR-10 resized to 16 x 16, 15 epochs",
         ),
     },
 )

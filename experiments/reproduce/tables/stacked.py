@@ -3,7 +3,7 @@
 import itertools
 
 from experiments.reproduce.table import Arm, Block, Cut, Table
-from experiments.reproduce.tables.cuts import CIFAR_CPU, CIFAR_GPU10
+from experiments.reproduce.tables.cuts import CIFAR_CPU, CIFAR_GPU10, RESNET20_CPU
 
 PARTS = {
     "RICAP": ("--mix", "ricap(beta=0.3)"),
@@ -34,8 +34,8 @@ TABLES = (
             "gpu10": CIFAR_GPU10._replace(about="ResNet-56, 30 epochs, bfloat16"),
             "cpu": CIFAR_CPU._replace(
                 epochs=10,
-                options=(*CIFAR_CPU.options, "--model", "resnet20", "--data.num-examples", "2500"),
-                about="ResNet-20 on 2,500 training images of CIFAR-10, 10 epochs of a cosine schedule",
+                options=(*CIFAR_CPU.options, *RESNET20_CPU, "--data.num-examples", "2500"),
+                about="ResNet-20 on 2,500 training images of CIFAR-10 resized to 16 x 16, 10 epochs",
             ),
         },
     ),
