@@ -17,7 +17,7 @@ import tyro
 from experiments.attention_page import draw, page
 from experiments.build import normalization
 from experiments.explained import Method, explained, make_explain, make_field, spread_evenly
-from experiments.populations import trained_seeds
+from experiments.populations import all_finite, trained_seeds
 from experiments.result_lines import lines_of, machine, write_lines
 from experiments.run_directory import environment, replace_text
 from jaxaug import (
@@ -92,9 +92,7 @@ def row(command: Command, full: Dataset, arm: str) -> dict[str, Any]:
         learning_rate=0.1,
         normalize=normalization(full),
     )
-    finite = [state for state in states if state is not None]
-    if len(finite) < len(states):
-        raise RuntimeError(f"{arm}: {len(states) - len(finite)} of {len(states)} seeds ceased to be finite.")
+    finite = all_finite(states)
     size = len(full.test.labels)
     measured, shown = spread_evenly(command.measured, size), spread_evenly(command.images, size)
     found: dict[str, Any] = {"accuracies": [seed[-1]["test_accuracy"] for seed in records], "shown": shown.tolist()}

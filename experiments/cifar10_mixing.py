@@ -14,9 +14,9 @@ from typing import Any
 
 import tyro
 
-from experiments import train
+from experiments.reproduce.runs import RunStoppedError, finished
 from experiments.result_lines import lines_of, machine, write_lines
-from experiments.run_directory import RunDirectory, environment_in_words, replace_text
+from experiments.run_directory import environment_in_words, replace_text
 
 STANDARD = ["crop(padding=4)", "flip_left_right"]
 ARMS = {
@@ -48,16 +48,11 @@ def options(command: Command, arm: str, seed: int) -> list[str]:
     return [command.config, *ARMS[arm], "--seed", str(seed)]
 
 
-def finished_run(command: Command, arm: str, seed: int) -> dict[str, Any] | None:
-    """Runs one arm with one seed, and returns its line of results (None if it was stopped)."""
-    directory = RunDirectory(command.runs / f"{arm}-{seed}")
-    begun = (directory.path / "config.json").exists()
-    place = ["--resume", str(directory.path)] if begun else ["--run-dir", str(directory.path)]
-    arguments = [*place, "--quiet"] if begun else [*options(command, arm, seed), *place, "--quiet"]
-    arguments += [] if begun else ["--data.data-dir", str(command.data_dir)]
+def finished_line(command: Command, arm: str, seed: int) -> dict[str, Any]:
+    """Runs one arm with one seed, and returns its line of results."""
     print(f"{arm}, seed {seed}", flush=True)
-    if train.main(arguments) != 0:
-        return None
+    own = [*options(command, arm, seed), "--data.data-dir", str(command.data_dir)]
+    directory = finished(command.runs / f"{arm}-{seed}", own)
     summary = json.loads(directory.summary.read_text())
     environment = json.loads((directory.path / "environment.json").read_text())
     records = directory.records()
@@ -136,9 +131,10 @@ def main() -> int:
             lines = lines_of(command.results)
             if any(line["arm"] == arm and line["seed"] == seed for line in lines):
                 continue
-            line = finished_run(command, arm, seed)
-            if line is None:
-                return 1
+            try:
+                line = finished_line(command, arm, seed)
+            except RunStoppedError as stopped:
+                return stopped.status
             write_lines(command.results, [*lines, line])
             print(table(lines_of(command.results)), flush=True)
     replace_text(command.results.with_suffix(".md"), page(lines_of(command.results)))

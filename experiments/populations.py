@@ -85,6 +85,14 @@ def trained_seeds(
     )
 
 
+def all_finite(states: Sequence[TrainState | None]) -> list[TrainState]:
+    """Returns the states of `trained_seeds`, or raises RuntimeError where one ceased to be finite."""
+    finite = [state for state in states if state is not None]
+    if len(finite) < len(states):
+        raise RuntimeError(f"{len(states) - len(finite)} of {len(states)} seeds ceased to be finite.")
+    return finite
+
+
 def _on_trunk(state: TrainState, trunk: TrainState) -> TrainState:
     """Returns the state with its own classifier, and all else of the network that of another."""
     params = {**trunk.params, HEAD: state.params[HEAD]}

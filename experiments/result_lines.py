@@ -3,7 +3,7 @@
 import json
 import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.stats
@@ -42,10 +42,28 @@ def mean_text(values: np.ndarray, deviation: Callable[[np.ndarray], float], *, s
     return f"{np.mean(values):{sign}.{digits}f} ± {deviation(values):.{digits}f}"
 
 
+class Difference(NamedTuple):
+    """Values minus those of a base, over paired seeds."""
+
+    mean: float
+    deviation: float
+    p: float
+    seeds: int
+
+
+def paired_difference(values: np.ndarray, base: np.ndarray) -> Difference:
+    """Returns the difference over the seeds that both have, with the p value of the paired t test."""
+    seeds = min(len(values), len(base))
+    delta = np.asarray(values)[:seeds] - np.asarray(base)[:seeds]
+    if seeds < 2:
+        return Difference(float(delta.mean()), float("nan"), float("nan"), seeds)
+    p = 1.0 if not delta.any() else float(scipy.stats.ttest_rel(values[:seeds], base[:seeds]).pvalue)
+    return Difference(float(delta.mean()), float(delta.std(ddof=1)), p, seeds)
+
+
 def paired_texts(
     values: np.ndarray, base: np.ndarray, deviation: Callable[[np.ndarray], float], *, digits: int = 2
 ) -> tuple[str, str]:
     """Returns the difference to `base`, mean ± deviation over seeds, and the p value of the paired t test."""
-    delta = values - base
-    p = "1" if not delta.any() else f"{scipy.stats.ttest_rel(values, base).pvalue:.2g}"
-    return mean_text(delta, deviation, sign="+", digits=digits), p
+    text = mean_text(values - base, deviation, sign="+", digits=digits)
+    return text, f"{paired_difference(values, base).p:.2g}"

@@ -11,7 +11,7 @@ import jax
 from experiments.benchmark.steps import step_call
 from experiments.benchmark.timing import seconds_in_turns
 from experiments.build import normalization
-from experiments.populations import trained_seeds
+from experiments.populations import all_finite, trained_seeds
 from jaxaug import always, chain, crop, flip_left_right, on_images
 from jaxaug.compose import Augmentation
 from jaxaug.data import Dataset
@@ -61,10 +61,7 @@ def trained(
         logit_adjustment=logit_adjustment,
         trunks=features_of,
     )
-    finite = [state for state in states if state is not None]
-    if len(finite) < len(states):
-        raise RuntimeError(f"{len(states) - len(finite)} of {len(states)} seeds ceased to be finite.")
-    return finite, [seed[-1] for seed in records]
+    return all_finite(states), [seed[-1] for seed in records]
 
 
 def time_ratios(models: dict[str, nn.Module], dataset: Dataset, turns: int) -> dict[str, float]:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from experiments.reproduce.table import MARKS, SCALES, Arm, Block, Figure, Scale, Table
-from experiments.reproduce.verdict import LEVEL, Difference, paired_difference, verdict
-from experiments.result_lines import sample_deviation
+from experiments.reproduce.verdict import LEVEL, verdict
+from experiments.result_lines import Difference, paired_difference, sample_deviation
 from experiments.run_directory import environment_in_words
 from experiments.tables import markdown_table, mean_of
 

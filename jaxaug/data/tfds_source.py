@@ -76,12 +76,14 @@ def prepared_builder(name: str, data_dir: str | None, known: Iterable[str]) -> A
     import tensorflow_datasets as tfds
 
     directory = None if data_dir is None else str(Path(data_dir).expanduser())
+    # Community datasets, "huggingface:mnist", would be looked up over the network.
+    registered = tfds.list_builders(with_community_datasets=False)
+    base = re.split("[/:]", name)[0]
+    if re.match(r"\w+:[^\d*]", name) and base not in registered:
+        unknown(base, [*known, *registered], "dataset")
     try:
         builder = tfds.builder(name, data_dir=directory)
     except (ValueError, AssertionError, ImportError) as error:  # TFDS asserts that a version exists.
-        # Community datasets would be looked up over the network.
-        registered = tfds.list_builders(with_community_datasets=False)
-        base = re.split("[/:]", name)[0]
         if base in registered or isinstance(error, ImportError):
             raise ValueError(f"TFDS cannot open dataset {name}: {str(error).splitlines()[0]}") from error
         unknown(base, [*known, *registered], "dataset")

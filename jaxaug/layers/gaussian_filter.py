@@ -150,12 +150,12 @@ def _sums_at_lags(axis: int, y: Array, x: Array, kernel: Array) -> Float[Array, 
     """Returns Σ y_i x_j over all pairs at distance 0, 1, ..., R along an axis, for each channel if it has a kernel.
 
     With one kernel for all, as matrix products Y Xᵀ, of which few diagonals are used: on a CPU still quicker than the
-    few sums of products, which XLA computes one by one from copies.
+    few sums of products, which XLA computes one by one from copies, unless the products are much larger than x.
     """
     lags = range(kernel.shape[0] // 2 + 1)
-    size = x.shape[axis]
-    if kernel.ndim == 1:
-        shape: Sequence[int] = (-1, size, math.prod(x.shape[axis + 1 :]))
+    size, width = x.shape[axis], math.prod(x.shape[axis + 1 :])
+    if kernel.ndim == 1 and size <= 4 * width:
+        shape: Sequence[int] = (-1, size, width)
         products = jnp.matmul(y.reshape(shape), jnp.swapaxes(x.reshape(shape), 1, 2)).sum(axis=0)
         return jnp.stack([jnp.trace(products, k) + (jnp.trace(products, -k) if k else 0.0) for k in lags])
 

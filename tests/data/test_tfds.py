@@ -244,7 +244,7 @@ def test_unknown_name_is_answered_with_the_nearest_one(tmp_path, name, suggestio
         load(name, data_dir=tmp_path)
 
 
-@pytest.mark.parametrize("name", ["", "###", "qqqqqq/a/b", "../up"])
+@pytest.mark.parametrize("name", ["", "###", "qqqqqq/a/b", "../up", "huggingface:mnist"])
 def test_name_near_none_is_answered_with_all(tmp_path, name):
     with pytest.raises(ValueError, match=r"unknown dataset .*; known: .*digits.*mnist"):
         load(name, data_dir=tmp_path)

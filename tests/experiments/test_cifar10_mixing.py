@@ -4,7 +4,7 @@ import statistics
 import pytest
 
 from experiments import cifar10_mixing
-from experiments.cifar10_mixing import ARMS, Command, finished_run, page, table
+from experiments.cifar10_mixing import ARMS, Command, finished_line, page, table
 
 
 def line(arm: str, seed: int, accuracy: float, **changes) -> dict:
@@ -59,7 +59,7 @@ def test_what_is_in_the_results_is_not_run_again_and_the_page_is_made_from_it(tm
         ran.append((arm, seed))
         return line(arm, seed, 0.5)
 
-    monkeypatch.setattr(cifar10_mixing, "finished_run", finished)
+    monkeypatch.setattr(cifar10_mixing, "finished_line", finished)
     monkeypatch.setattr("sys.argv", ["cifar10_mixing", "--data-dir", "data", "--results", str(results)])
     assert cifar10_mixing.main() == 0
     assert ran == [(arm, seed) for seed in range(3) for arm in ("cutout", "mixup")]
@@ -86,11 +86,10 @@ def test_a_run_gives_its_line(tmp_path, monkeypatch, arm):
     mix = ["--mix", "mixup"] if arm == "mixup" else []
     monkeypatch.setitem(ARMS, arm, [*wine, "--augment", "gaussian_noise", *mix])
     command = Command(data_dir=tmp_path, runs=tmp_path / "runs")
-    first = finished_run(command, arm, 1)
-    assert first is not None
+    first = finished_line(command, arm, 1)
     assert (first["arm"], first["seed"], first["epochs"]) == (arm, 1, 2)
     assert 0 < first["test_accuracy"] <= 1
     assert first["examples_per_second"] > 0
     assert str(tmp_path) not in " ".join(first["command"])
-    again = finished_run(command, arm, 1)  # already there: read, not run
+    again = finished_line(command, arm, 1)  # already there: read, not run
     assert again == first

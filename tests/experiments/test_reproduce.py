@@ -17,7 +17,8 @@ from experiments.reproduce.recipe import Places, arguments, located
 from experiments.reproduce.runs import RunStoppedError
 from experiments.reproduce.table import SCALES, Arm, Block, Cut, Figure, Table
 from experiments.reproduce.tables import TABLES
-from experiments.reproduce.verdict import Difference, paired_difference, verdict
+from experiments.reproduce.verdict import verdict
+from experiments.result_lines import Difference, paired_difference
 from experiments.train import parsed
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")

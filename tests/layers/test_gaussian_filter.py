@@ -88,7 +88,9 @@ def test_channels_have_a_width_each():
 
 
 @pytest.mark.parametrize(
-    ("shape", "sigma"), [((1, 4, 3, 2), 0.8), ((1, 2, 1, 2), [0.6, 1.1]), ((2, 3, 1), 1.5)], ids=str
+    ("shape", "sigma"),
+    [((1, 4, 3, 2), 0.8), ((1, 2, 9, 2), 0.8), ((1, 2, 1, 2), [0.6, 1.1]), ((2, 3, 1), 1.5)],
+    ids=str,
 )
 def test_gradients_are_those_of_finite_differences(shape: tuple[int, ...], sigma: Any):
     # Also where the radius exceeds the image.
