@@ -1,4 +1,4 @@
-"""One compiled training step as a contender."""
+"""One compiled training step as a contender, and what `fit` begins with as one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxaug import create_model, never
+from jaxaug.data import Dataset
 from jaxaug.sampling import Strategy
-from jaxaug.training import Scorer, init_state, make_optimizer, make_train_step
+from jaxaug.training import Scorer, TrainState, init_state, make_eval_step, make_optimizer, make_train_step
 
 
 def random_batch(size: int, *, classes: int) -> dict[str, jax.Array]:
@@ -20,6 +22,14 @@ def random_batch(size: int, *, classes: int) -> dict[str, jax.Array]:
         "label": jax.nn.one_hot(jnp.asarray(rng.integers(0, classes, size)), classes),
         "index": jnp.arange(size),
     }
+
+
+def first_state(name: str, dataset: Dataset) -> tuple[TrainState, tuple[Any, Any]]:
+    """Returns a state at step 0, and the training and the evaluation step."""
+    model, optimizer = create_model(name, dataset.num_classes), make_optimizer(learning_rate=0.01)
+    about = {"shape": dataset.shape, "num_examples": len(dataset.train.labels)}
+    state = init_state(jax.random.key(0), model, optimizer, never(), **about)
+    return state, (make_train_step(model, optimizer, never()), make_eval_step(model))
 
 
 def step_call(model: nn.Module, strategy: Strategy, scorer: Scorer | None, batch: Any) -> Callable[[], Any]:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from experiments.benchmark import scaling
-from experiments.benchmark.devices import collectives
+from experiments.benchmark.scaling.devices import collectives
 from experiments.train import parsed
 
 ROOT = pathlib.Path(__file__).parent.parent.parent

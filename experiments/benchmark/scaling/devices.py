@@ -93,7 +93,7 @@ class Simulated:
         )
         options = [f"--{name.replace('_', '-')}={value}" for name, value in dataclasses.asdict(command).items()]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "experiments.benchmark.devices", *options],
+            [sys.executable, "-m", "experiments.benchmark.scaling.devices", *options],
             env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags},
             cwd=pathlib.Path(__file__).parents[2],
             stdin=subprocess.PIPE,

@@ -1,0 +1,72 @@
+"""Streams, devices and checkpoints beside doing without: `python -m experiments.benchmark scaling --folder DIR`.
+
+DIR/train/<class>/*.jpg are small images, all of one size.
+"""
+
+import dataclasses
+import os
+import pathlib
+import statistics
+import tempfile
+
+import tyro
+
+from experiments.benchmark.scaling import devices
+from experiments.benchmark.scaling.checkpoints import checkpoints
+from experiments.benchmark.scaling.command import Command
+from experiments.benchmark.scaling.streams import hiding, large_images, small_images
+from experiments.benchmark.timing import header, ratio_row
+from experiments.run_directory import environment, environment_in_words
+
+
+def several_devices(command: Command) -> list[str]:
+    """Returns the rows of one device beside several simulated ones, which share one core, or all of them."""
+    first, *others = command.numbers
+    of = f"{command.trained.model}, batch {command.trained.batch_size}, {command.trained.side} x {command.trained.side}"
+    rows, times, told = [header(f"seconds per step of `fit` to those on {first} device, {of}")], [], {}
+    for cores in command.cores:
+        where = "on one core" if cores == 1 else f"on {cores or os.cpu_count()} cores"
+        trained = dataclasses.replace(command.trained, cores=cores)
+        seconds, told = devices.seconds_by_devices(command.numbers, trained, command.turns)
+        rows += [
+            ratio_row(f"{number} devices {where}", seconds[number], seconds[first], "at most 1.15") for number in others
+        ]
+        steps = (f"{1000 * statistics.median(each):,.0f} ({number})" for number, each in seconds.items())
+        times.append(f"{where} {', '.join(steps)}")
+    rows += [
+        "",
+        f"Milliseconds per step, by devices: {'; '.join(times)}. Collective operations in the compiled step:",
+        "",
+    ]
+    for number, kinds in told.items():
+        said = ", ".join(f"{count} {kind} of {size:,} bytes together" for kind, (count, size) in kinds.items())
+        rows.append(f"- {number}: {said or 'none'}")
+    return rows
+
+
+def main() -> None:
+    """Measures, and prints Markdown tables."""
+    command = tyro.cli(Command, description=__doc__, prog="python -m experiments.benchmark scaling")
+    print(
+        "# Streaming, devices and checkpoints\n\n"
+        "Printed by `python -m experiments.benchmark scaling --folder DIR`, contenders in turn, medians of "
+        f"{command.turns} turns; {environment_in_words(environment())}; the processor is {processor()}.\n\n"
+        "## Streaming\n"
+    )
+    print("\n".join(small_images(command)), flush=True)
+    for size in ((375, 500), (750, 1000)):
+        with tempfile.TemporaryDirectory() as directory:
+            print("\n" + "\n".join(large_images(command, size, pathlib.Path(directory))), flush=True)
+    print("\n" + "\n".join(hiding(command)), flush=True)
+    print("\n## Devices\n\n" + "\n".join(several_devices(command)), flush=True)
+    print("\n## Checkpoints\n\n" + "\n".join(checkpoints(command)), flush=True)
+
+
+def processor() -> str:
+    """Returns what the system says that the processor is."""
+    about = pathlib.Path("/proc/cpuinfo")
+    lines = about.read_text().splitlines() if about.is_file() else []
+    fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    speed = f" at {float(fields['cpu MHz']) / 1000:.1f} GHz" if "cpu MHz" in fields else ""
+    numbers = f" (family {fields['cpu family']}, model {fields['model']})" if "cpu family" in fields else ""
+    return f"{fields.get('model name', 'not named')}{numbers}{speed}"
