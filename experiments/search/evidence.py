@@ -24,7 +24,7 @@ from jaxaug.sampling import always
 from jaxaug.search.augmentation_search import checked_validation
 from jaxaug.search.candidates import candidate_affinities, candidate_states, checked_candidates
 from jaxaug.training import fit_population, init_population, make_eval_step, make_train_step
-from jaxaug.training.loop import Record
+from jaxaug.training.loop import Record, split_evaluators
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,16 +54,21 @@ def full_runs(command: Command) -> dict[str, Any]:
     size = len(dataset.train.labels)
     first = init_population(keys, model, optimizer, strategy, shape=dataset.shape, num_examples=size)
     states = candidate_states(first, augments)
+    # Every epoch is validated, the last one is tested, too.
+    watched = dataclasses.replace(dataset, test=checked_validation(dataset), validation=None)
+    eval_step = make_eval_step(model, normalize=normalize)
     with tqdm(total=len(states) * command.training.epochs, unit="epoch", disable=not sys.stderr.isatty()) as bar:
         trained, records = fit_population(
             states,
             make_train_step(model, optimizer, strategy, normalize=normalize),
-            make_eval_step(model, normalize=normalize),
-            dataset,
+            eval_step,
+            watched,
             epochs=command.training.epochs,
             batch_size=command.training.batch_size,
             on_epoch=bar.update,
         )
+    test = split_evaluators(eval_step, dataset, eval_batch_size=500)["test"]
+    tested = [None if state is None else round(test.means(state)["accuracy"], 6) for state in trained]
     # The first candidate is nothing: the clean networks.
     clean = trained[: command.seeds]
     affinities = candidate_affinities(
@@ -72,9 +77,9 @@ def full_runs(command: Command) -> dict[str, Any]:
     return {
         "candidates": list(candidates),
         "affinity": affinities.tolist(),
-        "validation": _by_epoch(records, "validation_accuracy", command),
+        "validation": _by_epoch(records, "test_accuracy", command),
         "loss": _by_epoch(records, "train_loss", command),
-        "test": [[run[-1] for run in runs] for runs in _by_epoch(records, "test_accuracy", command)],
+        "test": [tested[start : start + command.seeds] for start in range(0, len(tested), command.seeds)],
         "steps_per_epoch": -(-size // command.training.batch_size),
         "examples": size,
     }
