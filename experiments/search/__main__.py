@@ -14,6 +14,7 @@ import tyro
 from experiments.policy import Policy, policy_json
 from experiments.run_directory import environment, replace_text
 from experiments.search.candidates import default_candidates
+from experiments.search.refined import refined
 from experiments.search.report import draw, report_json, table
 from experiments.search.setup import Source, Training, loaded, made, parts
 from experiments.terminal import exit_status
@@ -33,6 +34,8 @@ class Command:
     """Searches whose affinities and diversities are averaged."""
     indicator: Literal["product", "log_sum", "z_score_sum", "rank_sum", "constrained"] = "rank_sum"
     """What makes one score of affinity and diversity."""
+    refine: int | None = None
+    """Optimise the magnitudes of what wins over so many generations of 8 candidates, by the product of both numbers."""
     output: pathlib.Path = pathlib.Path("search")
     """Directory of search.json and search.png."""
     quiet: bool = False
@@ -66,12 +69,28 @@ def run(command: Command) -> None:
     result = found(command, dataset, policies)
     print(table(result))
     command.output.mkdir(parents=True, exist_ok=True)
-    best = next(policy for policy in policies if str(policy) == result.ranking[0])
     path = command.output / "search.json"
     about = {"command": " ".join(["python -m experiments.search", *sys.argv[1:]]), **environment()}
+    best = next(policy for policy in policies if str(policy) == result.ranking[0])
+    if command.refine is not None:
+        best, tried = refined(
+            best,
+            dataset,
+            generations=command.refine,
+            **parts(command.training, dataset),
+            epochs=command.training.epochs,
+            early_epochs=command.early_epochs,
+            batch_size=command.training.batch_size,
+            seeds=range(command.seeds),
+        )
+        print(
+            f"refined: {best}; T D is {tried.scores.max():.3f}, was {tried.scores[0]:.3f}; "
+            f"{tried.clean_steps + tried.early_steps:,} more steps"
+        )
+        about["refinement"] = {"magnitudes": tried.magnitudes.tolist(), "scores": tried.scores.tolist()}
     replace_text(path, report_json(policy_json(best), result, about))
     draw(result, command.output / "search.png")
-    print(f"{path} holds the first: python -m experiments.train --augment {path}")
+    print(f"{path} holds {best}: python -m experiments.train --augment {path}")
 
 
 def main() -> int:

@@ -21,8 +21,8 @@ from experiments.search.evidence_page import draw, page
 from experiments.search.setup import Source, Training, loaded, made, parts
 from jaxaug.compose import chain
 from jaxaug.sampling import always
-from jaxaug.search.augmentation_search import checked_validation
 from jaxaug.search.candidates import candidate_affinities, candidate_states, checked_candidates
+from jaxaug.search.clean_networks import checked_validation
 from jaxaug.training import fit_population, init_population, make_eval_step, make_train_step
 from jaxaug.training.loop import Record, split_evaluators
 
@@ -55,7 +55,7 @@ def full_runs(command: Command) -> dict[str, Any]:
     first = init_population(keys, model, optimizer, strategy, shape=dataset.shape, num_examples=size)
     states = candidate_states(first, augments)
     # Every epoch is validated, the last one is tested, too.
-    watched = dataclasses.replace(dataset, test=checked_validation(dataset), validation=None)
+    watched = dataclasses.replace(dataset, test=checked_validation("evidence", dataset), validation=None)
     eval_step = make_eval_step(model, normalize=normalize)
     with tqdm(total=len(states) * command.training.epochs, unit="epoch", disable=not sys.stderr.isatty()) as bar:
         trained, records = fit_population(
@@ -72,7 +72,7 @@ def full_runs(command: Command) -> dict[str, Any]:
     # The first candidate is nothing: the clean networks.
     clean = trained[: command.seeds]
     affinities = candidate_affinities(
-        augments, model, clean, keys, checked_validation(dataset), dataset.num_classes, normalize, "ratio"
+        augments, model, clean, keys, checked_validation("evidence", dataset), dataset.num_classes, normalize, "ratio"
     )
     return {
         "candidates": list(candidates),

@@ -2,21 +2,21 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxaug.checks import check_choice, check_size
-from jaxaug.compose import Augmentation, chain
-from jaxaug.data import Dataset, Split
-from jaxaug.search.candidates import candidate_affinities, candidate_states, checked_candidates
-from jaxaug.search.diversity import diversity
+from jaxaug.checks import check_choice
+from jaxaug.compose import Augmentation
+from jaxaug.data import Dataset
+from jaxaug.search.candidates import checked_candidates
+from jaxaug.search.clean_networks import CleanNetworks
 from jaxaug.search.indicators import INDICATORS
 from jaxaug.search.pareto import pareto_front
-from jaxaug.search.relative import Kind, check_kind
+from jaxaug.search.relative import Kind
 
 if TYPE_CHECKING:
     import flax.linen as nn
@@ -118,78 +118,30 @@ def search(
     References:
       Gontijo-Lopes, Smullin, Cubuk, Dyer, "Tradeoffs in data augmentation: an empirical study", ICLR 2021.
     """
-    from jaxaug.sampling import always
-    from jaxaug.training import fit_population, init_population, make_eval_step, make_train_step
-
-    for name, value in (("epochs", epochs), ("early_epochs", early_epochs)):
-        check_size("search", name, value, 1)
-    if early_epochs > epochs:
-        raise ValueError(f"search takes early_epochs of at most epochs, {epochs}; got {early_epochs}.")
-    check_kind("search", kind)
     if isinstance(indicator, str):
         check_choice("search", "indicator", indicator, tuple(INDICATORS))
         indicator = INDICATORS[indicator]
-    if not seeds:
-        raise ValueError("search takes at least one seed; got none.")
-    validation = checked_validation(dataset)
     augments = checked_candidates(candidates, dataset.shape, dataset.num_classes)
-
-    size = len(dataset.train.labels)
-    strategy = always(chain(), in_state=True)
-    keys = jnp.stack([jax.random.key(seed) for seed in seeds])
-    train_step = make_train_step(model, optimizer, strategy, normalize=normalize)
-    eval_step = make_eval_step(model, normalize=normalize)
-    options: dict[str, Any] = {"batch_size": batch_size, "on_epoch": on_epoch}
-    first = init_population(keys, model, optimizer, strategy, shape=dataset.shape, num_examples=size)
-    clean, clean_records = fit_population(
-        candidate_states(first, [chain()]),
-        train_step,
-        eval_step,
+    clean = CleanNetworks(
+        "search",
         dataset,
+        model,
+        optimizer,
         epochs=epochs,
-        eval_every=epochs,
-        **options,
+        early_epochs=early_epochs,
+        batch_size=batch_size,
+        seeds=seeds,
+        kind=kind,
+        normalize=normalize,
+        on_epoch=on_epoch,
     )
-    for seed, state in zip(seeds, clean, strict=True):
-        if state is None:
-            raise RuntimeError(f"search trains a clean network first; that of seed {seed} ceased to be finite.")
-    early = fit_population(
-        candidate_states(first, augments),
-        train_step,
-        eval_step,
-        dataset,
-        epochs=early_epochs,
-        eval_every=early_epochs,
-        **options,
-    )[1]
-
-    def last(name: str) -> np.ndarray:
-        """Returns a number of every candidate's last early epoch, `[P, S]`, NaN where it failed before."""
-        values = [run[-1][name] if len(run) == early_epochs else np.nan for run in early]
-        return np.array(values, np.float32).reshape(len(augments), len(seeds))
-
-    affinities = candidate_affinities(augments, model, clean, keys, validation, dataset.num_classes, normalize, kind)
-    clean_losses = np.array([run[early_epochs - 1]["train_loss"] for run in clean_records], np.float32)
-    diversities = np.asarray(diversity(last("train_loss"), clean_losses[None], kind=kind))
-    t, d = affinities.mean(axis=1), diversities.mean(axis=1)
-    per_epoch = -(-size // batch_size)
+    found = clean.measured(augments)
     return SearchResult(
         names=tuple(candidates),
-        affinity=t,
-        diversity=d,
-        scores=np.asarray(indicator(jnp.asarray(t), jnp.asarray(d))),
-        validation_accuracy=last("validation_accuracy").mean(axis=1),
-        clean_steps=len(seeds) * epochs * per_epoch,
-        early_steps=len(seeds) * len(augments) * early_epochs * per_epoch,
+        affinity=found.affinity,
+        diversity=found.diversity,
+        scores=np.asarray(indicator(jnp.asarray(found.affinity), jnp.asarray(found.diversity))),
+        validation_accuracy=found.validation_accuracy,
+        clean_steps=clean.steps,
+        early_steps=clean.early_steps(len(augments)),
     )
-
-
-def checked_validation(dataset: Dataset) -> Split:
-    """Returns the validation split, or raises unless it has every class."""
-    if dataset.validation is None:
-        raise ValueError("search takes a dataset with a validation split, as jaxaug.data.with_validation makes.")
-    counts = np.bincount(dataset.validation.labels, minlength=dataset.num_classes)
-    if not counts.all():
-        missing = ", ".join(str(dataset.class_names[k]) for k in np.flatnonzero(counts == 0))
-        raise ValueError(f"search takes a validation split with every class; there is no example of {missing}.")
-    return dataset.validation

@@ -22,20 +22,22 @@ _BATCH = 500  # validation images in a forward pass, among which labels mix too
 
 
 def checked_candidates(
-    candidates: Mapping[str, Augmentation], shape: tuple[int, ...], num_classes: int
+    candidates: Mapping[str, Augmentation], shape: tuple[int, ...], num_classes: int, *, function: str = "search"
 ) -> list[Augmentation]:
     """Returns the candidates as pytrees of those numbers that can be traced, or raises what is wrong with one."""
     if not candidates:
-        raise ValueError("search takes at least one candidate; got none.")
+        raise ValueError(f"{function} takes at least one candidate; got none.")
     shapes = {"image": (_EXAMPLES, *shape), "label": (_EXAMPLES, num_classes)}
     batch = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
-    return [_traceable(name, augment, batch) for name, augment in candidates.items()]
+    return [_traceable(function, name, augment, batch) for name, augment in candidates.items()]
 
 
-def _traceable(name: str, augment: Augmentation, batch: dict[str, Any]) -> Augmentation:
+def _traceable(function: str, name: str, augment: Augmentation, batch: dict[str, Any]) -> Augmentation:
     """Returns the augmentation, its numbers written down where one of them fixes a shape."""
     if not callable(augment):
-        raise TypeError(f"search takes augmentations (key, batch) -> batch; got {type(augment).__name__} as {name!r}.")
+        raise TypeError(
+            f"{function} takes augmentations (key, batch) -> batch; got {type(augment).__name__} as {name!r}."
+        )
 
     def applied(augment: Augmentation, batch: dict[str, Any]) -> Any:
         return augment(jax.random.key(0), batch)
@@ -51,7 +53,7 @@ def _traceable(name: str, augment: Augmentation, batch: dict[str, Any]) -> Augme
     for what, old in batch.items():
         if out[what].shape != old.shape:
             raise ValueError(
-                f"search takes candidates that keep shapes; {name!r} makes of {what} {described(old)} "
+                f"{function} takes candidates that keep shapes; {name!r} makes of {what} {described(old)} "
                 f"{described(out[what])}."
             )
     return augment

@@ -15,6 +15,7 @@ from experiments.policy import Policy, policy_in, policy_json, with_policy_of_fi
 from experiments.search import __main__ as script
 from experiments.search import choices, evidence
 from experiments.search.candidates import default_candidates
+from experiments.search.refined import bounds, magnitudes, with_magnitudes
 from jaxaug import data
 from jaxaug.search.candidates import checked_candidates
 
@@ -45,6 +46,39 @@ def test_what_wins_is_a_policy_that_training_takes(
     config = with_policy_of_file(Config(augment=(str(tmp_path / "search.json"),)), Config())
     assert str(Policy(config.augment, config.mix)) == best
     assert (tmp_path / "search.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_magnitudes_are_refined(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    won = Policy(("gaussian_noise(stddev=0.2)",))
+    monkeypatch.setattr(script, "default_candidates", lambda shape: [won])
+    arguments = ["x", "iris", "--output", str(tmp_path), "--epochs", "2", "--early-epochs", "1", "--seeds", "1"]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--refine", "1"])
+    assert script.main() == 0
+    written = json.loads((tmp_path / "search.json").read_text())
+    tried = written["about"]["refinement"]
+    assert len(tried["scores"]) == 16
+    assert max(tried["scores"]) >= tried["scores"][0] == pytest.approx(written["candidates"][0]["scores"], abs=2)
+    best = tried["magnitudes"][tried["scores"].index(max(tried["scores"]))][0]
+    assert 0.1 <= best <= 0.4
+    assert written["policy"]["augment"] == [f"gaussian_noise(stddev={float(f'{best:.3g}')!r})"]
+    monkeypatch.setattr(script, "default_candidates", lambda shape: [Policy()])
+    assert script.main() == 2
+    assert "a policy with a magnitude, such as rotate(degrees=5.0); nothing won." in capsys.readouterr().err
+
+
+def test_magnitudes_of_a_policy_are_its_numbers_with_a_point() -> None:
+    policy = Policy(
+        ("rotate(degrees=10.0)", "crop(padding=2)", "zoom(factor=(0.9, 1.1))", "flip_left_right"), "mixup(alpha=0.2)"
+    )
+    assert magnitudes(policy) == [10.0, 0.2]
+    assert with_magnitudes(policy, magnitudes(policy)) == policy
+    assert with_magnitudes(policy, [5.0, 0.5]) == dataclasses.replace(
+        policy, augment=("rotate(degrees=5.0)", *policy.augment[1:]), mix="mixup(alpha=0.5)"
+    )
+    limited = Policy(("random_erasing(prob=0.8)", "gaussian_noise(stddev=0.2)"))
+    assert bounds(limited, data.load("synthetic:8x8x3,2,8")) == [(0.4, 0.8), (0.1, 0.4)]
 
 
 def test_bad_options_are_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
