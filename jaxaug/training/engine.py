@@ -179,14 +179,16 @@ class EpochRunner:
             yield 1, self._last
 
     def _chunk(self, length: int) -> Program:
+        one_step = self._one_step  # and nothing else of this runner, whose data the program would keep
+
         def chunk(state: TrainState, sums: Sums, data: DeviceSplit, order: jax.Array) -> tuple[TrainState, Sums]:
             def body(carry: tuple[TrainState, Sums], _: None) -> tuple[tuple[TrainState, Sums], None]:
-                return self._one_step(*carry, data, order), None
+                return one_step(*carry, data, order), None
 
             return jax.lax.scan(body, (state, sums), length=length)[0]
 
         if length not in self._chunks:
-            program = compiled_program(self._one_step if self.engine == "loop" else chunk, self._shardings)
+            program = compiled_program(one_step if self.engine == "loop" else chunk, self._shardings)
             self._chunks.setdefault(length, program)  # threads that come here together take the same
         return self._chunks[length]
 

@@ -1,5 +1,6 @@
 """How a split is evaluated: an evaluation step, averaged over every example exactly once."""
 
+import copy
 import dataclasses
 import math
 import operator
@@ -84,6 +85,12 @@ class Evaluator:
 
         self._one_batch = jax.jit(one_batch, donate_argnums=(0,))
         self._one_batch_of_all = jax.jit(jax.vmap(one_batch, (0, 0, None)), donate_argnums=(0,))
+
+    def with_data(self, data: DeviceSplit) -> "Evaluator":
+        """Returns an evaluator of the same programs on another split of the same shapes."""
+        other = copy.copy(self)
+        other.data = data
+        return other
 
     def means(self, state: TrainState) -> dict[str, Any]:
         """Returns loss, accuracy and top5 over the split, and the accuracies of the groups of classes."""

@@ -16,6 +16,7 @@ from jaxaug.data import Dataset, Split
 from jaxaug.training.device_data import device_split
 from jaxaug.training.engine import Engine, EpochRunner, Sampling, Sums
 from jaxaug.training.evaluator import Evaluator, StreamEvaluator
+from jaxaug.training.kept_programs import epoch_runner, evaluator
 from jaxaug.training.long_tail import shots
 from jaxaug.training.state import TrainState
 from jaxaug.training.step import EvalStep, TrainStep
@@ -87,7 +88,8 @@ def compiled_programs(
     """Returns the programs of `fit`, for a state that lies on the devices of the mesh."""
     options: dict[str, Any] = {"batch_size": batch_size, "num_classes": dataset.num_classes, "sampling": sampling}
     if not dataset.streamed:
-        runner = EpochRunner(train_step, state, device_split(dataset.train, mesh), engine=engine, mesh=mesh, **options)
+        data = device_split(dataset.train, mesh)
+        runner = epoch_runner(train_step, state, data, engine=engine, mesh=mesh, **options)
         return Programs(runner, split_evaluators(eval_step, dataset, eval_batch_size, mesh))
     if engine == "scan":
         raise ValueError(f"{dataset.name} is streamed from disk, batch by batch, which the engine scan cannot be.")
@@ -107,7 +109,7 @@ def split_evaluators(
     """Returns the evaluator of each split in memory that is not trained on."""
     options = evaluation_options(dataset, eval_batch_size)
     return {
-        name: Evaluator(eval_step, device_split(split, mesh), **options) for name, split in held_out(dataset).items()
+        name: evaluator(eval_step, device_split(split, mesh), **options) for name, split in held_out(dataset).items()
     }
 
 

@@ -18,6 +18,7 @@ from jaxaug.data import Dataset
 from jaxaug.training.device_data import DeviceSplit, device_split, gathered_batch
 from jaxaug.training.engine import EpochRunner, Sampling, check_batch_size
 from jaxaug.training.evaluator import Evaluator
+from jaxaug.training.kept_programs import epoch_runner
 from jaxaug.training.loop import (
     TIMES,
     Hooks,
@@ -52,7 +53,7 @@ class Job:
 
     def runner(self, state: TrainState, data: DeviceSplit, *, population: bool) -> EpochRunner:
         """Returns the training programs of all members."""
-        return EpochRunner(
+        return epoch_runner(
             self.train_step,
             state,
             data,

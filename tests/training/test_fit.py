@@ -1,5 +1,4 @@
 import functools
-import importlib
 import math
 
 import flax.linen as nn
@@ -15,7 +14,6 @@ from jaxaug.sampling import Strategy
 from jaxaug.training import Hooks, NonFiniteError, fit, init_state, make_eval_step, make_optimizer, make_train_step
 from jaxaug.training import engine as engines
 from jaxaug.training.device_data import device_split, epoch_order, gathered_batch
-from jaxaug.training.evaluator import Evaluator
 
 CLASSES = 3
 
@@ -45,30 +43,6 @@ def split(size: int, seed: int) -> Split:
     labels = rng.integers(0, CLASSES, size).astype(np.int32)
     images = rng.integers(0, 128, (size, 5, 5, 1)) + 60 * labels[:, None, None, None]
     return Split(images.astype(np.uint8), labels)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def shared_programs():
-    """Runs of the same step share what is compiled: a runner holds programs and data, nothing of a run."""
-    module = importlib.import_module("jaxaug.training.loop")
-    runners, evaluators = {}, {}
-
-    def runner(train_step, state, data, **options):
-        key = (train_step, data.size, engines._MOST_STEPS_PER_CHUNK, *options.values())
-        if key not in runners:
-            runners[key] = engines.EpochRunner(train_step, state, data, **options)
-        return runners[key]
-
-    def evaluator(eval_step, data, **options):
-        key = (eval_step, data.size, *options.values())
-        if key not in evaluators:
-            evaluators[key] = Evaluator(eval_step, data, **options)
-        return evaluators[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "EpochRunner", runner)
-        patch.setattr(module, "Evaluator", evaluator)
-        yield
 
 
 PICTURES = Dataset("pictures", split(23, 0), split(7, 1), ("a", "b", "c"), validation=split(5, 2))

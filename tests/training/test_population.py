@@ -19,13 +19,11 @@ from jaxaug.training import (
     fit_population,
     init_population,
     init_state,
-    loop,
     make_eval_step,
     make_optimizer,
     make_train_step,
 )
 from jaxaug.training import population_engines as engines
-from jaxaug.training.engine import EpochRunner
 from jaxaug.training.loop import TIMES
 
 CLASSES, BATCH = 3, 8
@@ -40,24 +38,6 @@ def split(size: int, seed: int) -> Split:
 
 DATA = Dataset("pictures", split(21, 0), split(7, 1), ("a", "b", "c"), validation=split(5, 2))
 ABOUT: dict[str, Any] = {"shape": DATA.shape, "num_examples": len(DATA.train.labels)}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def shared_programs():
-    """Runs of the same steps share what is compiled."""
-    runners = {}
-
-    def runner(train_step, state, data, **options):
-        forms = [leaf.shape for leaf in jax.tree.leaves((state, data))]
-        key = (train_step, jax.tree.structure(state), *forms, *sorted(options.items()))
-        if key not in runners:
-            runners[key] = EpochRunner(train_step, state, data, **options)
-        return runners[key].with_data(data)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engines, "EpochRunner", runner)
-        patch.setattr(loop, "EpochRunner", runner)
-        yield
 
 
 class Parts:
