@@ -10,7 +10,7 @@ from flax.linen.dtypes import promote_dtype
 from jaxtyping import Array, Float
 
 from jaxaug.checks import check_entries, check_floating, check_size, described
-from jaxaug.layers.gaussian_filter import convolved_along, filtered, gaussian_kernel
+from jaxaug.layers.gaussian_filter import convolved_along, filtered
 from jaxaug.layers.precision import widened
 
 Pads = Sequence[tuple[int, int]]
@@ -101,8 +101,7 @@ class DisentangledConv(nn.Module):
         sigma = jnp.full((channels,) if self.per_channel else (), self.sigma, jnp.float32)
         if self.learn_sigma:
             sigma = self.param("sigma", lambda _: sigma)
-        # Its sign has no meaning.
-        gaussian = gaussian_kernel(jnp.abs(sigma) + jnp.finfo(jnp.float32).tiny, radius=self.radius)
+        sigma = jnp.abs(sigma)  # its sign has no meaning
 
         batch, inner = x.shape[: x.ndim - rank - 1], x.shape[-rank - 1 :]
         x, kernel, bias = promote_dtype(x.reshape(-1, *inner), kernel, bias, dtype=self.dtype)
@@ -111,12 +110,12 @@ class DisentangledConv(nn.Module):
         mode = _MODES.get(self.padding, "constant") if isinstance(self.padding, str) else "constant"
         if self.fold:
             x = _padded(x, pads, self.radius, mode)
-            kernel = _folded(kernel, gaussian, dilation, channels).astype(kernel.dtype)
+            kernel = _folded(kernel, sigma, self.radius, dilation, channels).astype(kernel.dtype)
             dilation = (1,) * rank
         else:
             # Zeros outside are what the filter takes for granted; anything else it has to see.
             beyond = 0 if mode == "constant" else self.radius
-            x = filtered(_padded(x, pads, beyond, mode), gaussian).astype(x.dtype)
+            x = filtered(_padded(x, pads, beyond, mode), sigma, radius=self.radius).astype(x.dtype)
             for axis in range(1, rank + 1) if beyond else ():
                 x = jax.lax.slice_in_dim(x, beyond, x.shape[axis] - beyond, axis=axis)
         spatial = "DHW"[-rank:] if rank <= 3 else ""
@@ -175,15 +174,14 @@ def _padded(x: Array, pads: Pads, beyond: int, mode: str) -> Array:
     return jnp.pad(x, ((0, 0), *wider, (0, 0)), mode=mode) if any(map(any, wider)) else x
 
 
-def _folded(kernel: Array, gaussian: Array, dilation: Sequence[int], channels: int) -> Array:
+def _folded(kernel: Array, sigma: Array, radius: int, dilation: Sequence[int], channels: int) -> Array:
     """Returns W * G: W with zeros between its taps as dilated, R wider on every side, filtered along every axis."""
-    rank, radius = len(dilation), gaussian.shape[0] // 2
-    if gaussian.ndim == 2:
+    if sigma.ndim:
         # Output f of group f // (F / groups) sees the channels of that group.
         inputs, outputs = kernel.shape[-2:]
         group = jnp.arange(outputs) // (outputs * inputs // channels)
-        gaussian = gaussian[:, group[None, :] * inputs + jnp.arange(inputs)[:, None]]
+        sigma = sigma[group[None, :] * inputs + jnp.arange(inputs)[:, None]]
     wide = widened(kernel)
     config = [(radius, radius, d - 1) for d in dilation] + [(0, 0, 0), (0, 0, 0)]
     wide = jax.lax.pad(wide, jnp.zeros((), wide.dtype), config)
-    return convolved_along(range(rank), wide, gaussian)
+    return convolved_along(range(len(dilation)), wide, sigma, radius=radius)

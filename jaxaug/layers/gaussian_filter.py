@@ -2,7 +2,6 @@
 
 import functools
 import math
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +44,11 @@ def gaussian_kernel(sigma: ArrayLike, *, radius: int) -> Float[Array, "taps *cha
     sigma = jnp.asarray(sigma, jnp.float32)
     if sigma.ndim > 1:
         raise ValueError(f"gaussian_kernel takes a number or [C] for sigma; got {described(sigma)}.")
+    return _taps(radius, sigma)
+
+
+def _taps(radius: int, sigma: Array) -> Float[Array, "taps *entries"]:
+    """Returns a kernel for every entry of sigma."""
     k = jnp.arange(-radius, radius + 1, dtype=jnp.float32).reshape(-1, *(1,) * sigma.ndim)
     weights = jnp.exp(-0.5 * (k / jnp.maximum(sigma, _SMALLEST_SIGMA)[None]) ** 2)
     return weights / weights.sum(axis=0, keepdims=True)
@@ -78,12 +82,13 @@ def gaussian_filter(x: Float[Array, "b *spatial c"], sigma: ArrayLike, *, radius
       Kobayashi, "Disentangled convolution for optimizing receptive field", Pattern Recognition Letters 169, 2023.
     """
     check_spatial("gaussian_filter", x)
-    kernel = gaussian_kernel(sigma, radius=radius)
-    check_sigma("gaussian_filter", kernel, x)
-    y = filtered(x, kernel)
+    gaussian_kernel(sigma, radius=radius)  # for what it raises
+    sigma = jnp.asarray(sigma, jnp.float32)
+    check_sigma("gaussian_filter", sigma, x)
+    y = filtered(x, sigma, radius=radius)
     for axis, size in enumerate(x.shape[1:-1], start=1):
-        ones = jnp.ones((1, size, kernel.shape[1] if kernel.ndim == 2 else 1), jnp.float32)
-        inside = filtered(ones, kernel)
+        ones = jnp.ones((1, size, sigma.shape[0] if sigma.ndim else 1), jnp.float32)
+        inside = filtered(ones, sigma, radius=radius)
         y = y / inside.astype(y.dtype).reshape(*(size if a == axis else 1 for a in range(x.ndim - 1)), -1)
     return y.astype(x.dtype)
 
@@ -95,33 +100,54 @@ def check_spatial(function: str, x: Array) -> None:
         raise ValueError(f"{function} takes a batch [B, ..., C] with at least one spatial axis; got {described(x)}.")
 
 
-def check_sigma(function: str, kernel: Array, x: Array) -> None:
+def check_sigma(function: str, sigma: Array, x: Array) -> None:
     """Raises unless there is one σ, or one for each channel."""
-    if kernel.ndim == 2 and kernel.shape[1] != x.shape[-1]:
+    if sigma.ndim and sigma.shape[0] != x.shape[-1]:
         raise ValueError(
-            f"{function} takes one sigma or [{x.shape[-1]}], one for each channel; got [{kernel.shape[1]}]."
+            f"{function} takes one sigma or [{x.shape[-1]}], one for each channel; got [{sigma.shape[0]}]."
         )
 
 
-def filtered(x: Float[Array, "b *spatial c"], kernel: Float[Array, "taps *channels"]) -> Float[Array, "b *spatial c"]:
+def filtered(
+    x: Float[Array, "b *spatial c"], sigma: Float[Array, "*c"], *, radius: int
+) -> Float[Array, "b *spatial c"]:
     """Returns a batch filtered along every spatial axis with zeros outside, in float32 at least."""
-    x = widened(x)
-    return convolved_along(range(1, x.ndim - 1), x, kernel.astype(x.dtype))
+    return convolved_along(range(1, x.ndim - 1), widened(x), sigma, radius=radius)
 
 
-def convolved_along(axes: range, x: Float[Array, "..."], kernel: Float[Array, "taps *last"]) -> Float[Array, "..."]:
-    """Returns an array convolved along some axes with a symmetric kernel, one for each entry of the last axes."""
+def convolved_along(axes: range, x: Float[Array, "..."], sigma: Float[Array, "*last"], *, radius: int) -> Array:
+    """Returns an array convolved along some axes with Gaussians, one for all or one for each entry of the last axes."""
     for axis in reversed(axes):  # what lies together in memory first
-        x = _pass(axis, x, kernel)
+        x = _pass(axis, radius, x, sigma)
     return x
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _pass(axis: int, x: Array, kernel: Array) -> Array:
-    """Returns x filtered along one axis by a symmetric kernel, zeros outside.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _pass(axis: int, radius: int, x: Array, sigma: Array) -> Array:
+    """Returns x filtered along one axis by the Gaussian, zeros outside."""
+    return _weighted(axis, x, _taps(radius, sigma))
+
+
+def _pass_forward(axis: int, radius: int, x: Array, sigma: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _pass(axis, radius, x, sigma), (x, sigma)
+
+
+def _pass_backward(axis: int, radius: int, kept: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
+    x, sigma = kept
+    _, slopes = jax.jvp(functools.partial(_taps, radius), (sigma,), (jnp.ones_like(sigma),))
+    # A symmetric kernel is its own transpose.
+    return _pass(axis, radius, cotangent, sigma), _sums(cotangent * _weighted(axis, x, slopes), sigma)
+
+
+_pass.defvjp(_pass_forward, _pass_backward)
+
+
+def _weighted(axis: int, x: Array, kernel: Array) -> Array:
+    """Returns x convolved along one axis with symmetric taps, zeros outside.
 
     Shifted slices, added up, which XLA fuses; a depthwise convolution is many times slower on a CPU.
     """
+    kernel = kernel.astype(x.dtype)
     radius, size = kernel.shape[0] // 2, x.shape[axis]
     wide = jnp.pad(x, [(radius, radius) if a == axis else (0, 0) for a in range(x.ndim)])
     taps = kernel.reshape(-1, *(1,) * (x.ndim - kernel.ndim + 1), *kernel.shape[1:])
@@ -132,41 +158,13 @@ def _pass(axis: int, x: Array, kernel: Array) -> Array:
     return total
 
 
-def _pass_forward(axis: int, x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _pass(axis, x, kernel), (x, kernel)
+def _sums(x: Array, sigma: Array) -> Array:
+    """Returns the sums over all but the last axes, which are those of sigma, in its shape and dtype.
 
-
-def _pass_backward(axis: int, kept: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
-    x, kernel = kept
-    sums = _sums_at_lags(axis, cotangent, x, kernel)
-    # A symmetric kernel is its own transpose; half of what a pair of taps sees goes to each.
-    return _pass(axis, cotangent, kernel), jnp.concatenate([sums[:0:-1] / 2, sums[:1], sums[1:] / 2])
-
-
-_pass.defvjp(_pass_forward, _pass_backward)
-
-
-def _sums_at_lags(axis: int, y: Array, x: Array, kernel: Array) -> Float[Array, "lags *channels"]:
-    """Returns Σ y_i x_j over all pairs at distance 0, 1, ..., R along an axis, for each channel if it has a kernel.
-
-    With one kernel for all, as matrix products Y Xᵀ, of which few diagonals are used: on a CPU still quicker than the
-    few sums of products, which XLA computes one by one from copies, unless the products are much larger than x.
+    As products with ones: XLA sums over leading axes of a large array ten times as slowly on a CPU.
     """
-    lags = range(kernel.shape[0] // 2 + 1)
-    size, width = x.shape[axis], math.prod(x.shape[axis + 1 :])
-    if kernel.ndim == 1 and size <= 4 * width:
-        shape: Sequence[int] = (-1, size, width)
-        products = jnp.matmul(y.reshape(shape), jnp.swapaxes(x.reshape(shape), 1, 2)).sum(axis=0)
-        return jnp.stack([jnp.trace(products, k) + (jnp.trace(products, -k) if k else 0.0) for k in lags])
-
-    def part(a: Array, start: int, stop: int) -> Array:
-        return jax.lax.slice_in_dim(a, start, max(start, stop), axis=axis)
-
-    others = tuple(range(x.ndim - kernel.ndim + 1))
-    return jnp.stack(
-        [
-            jnp.sum(part(y, k, size) * part(x, 0, size - k), axis=others)
-            + (jnp.sum(part(y, 0, size - k) * part(x, k, size), axis=others) if k else 0.0)
-            for k in (min(k, size) for k in lags)
-        ]
-    )
+    last = x.shape[x.ndim - sigma.ndim :] if sigma.ndim else x.shape[-1:]
+    rows = x.reshape(x.shape[0], -1, math.prod(last))
+    ones = jnp.ones(rows.shape[:2], x.dtype)
+    sums = jnp.einsum("bn,bnc->bc", ones, rows, precision=jax.lax.Precision.HIGHEST).sum(axis=0)
+    return (sums.reshape(sigma.shape) if sigma.ndim else sums.sum()).astype(sigma.dtype)
