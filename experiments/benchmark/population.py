@@ -32,7 +32,7 @@ class Command:
     """Networks in the population."""
     repetitions: int = 15
     """Turns."""
-    examples: int = 256
+    examples: int = 128
     """Training examples of the convolutional networks."""
 
 
@@ -102,8 +102,9 @@ def main() -> None:
     print(
         "# Populations\n\n"
         f"Printed by `python -m experiments.benchmark population`, medians of {command.repetitions} turns; "
-        f"{environment_in_words(environment())}. An epoch of all members as one program, to an epoch of one after "
-        "another through the same compiled step.\n"
+        f"{environment_in_words(environment())}. An epoch of all members, each alone in as many threads as there are "
+        "cores, or by vmap, on a CPU in as many parts as there are cores, to an epoch of one after another by the same "
+        "compiled step. `fit_population` takes the engine that has a goal.\n"
     )
     print(header("epoch, to one after another"))
     for name, setting, vmap, taken, goal in settings:
