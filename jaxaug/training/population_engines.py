@@ -139,6 +139,9 @@ def _in_threads(
     function: Callable[[Any], Any], inputs: list[Any], threads: int, stopped: threading.Event
 ) -> Iterator[Any]:
     """Yields the results of the function in the order of the inputs; whatever ends this sets `stopped` for the rest."""
+    if threads == 1:  # in the caller's own, where its contexts of jax's options hold
+        yield from map(function, inputs)
+        return
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
         try:
             for running in [pool.submit(function, given) for given in inputs]:

@@ -45,7 +45,6 @@ def test_rows_are_run_once_and_page_and_picture_are_made_of_them(
     accuracies = {"accuracies": [0.75, 0.5]}
     fields = {"sigmas": [{"stem/conv": 0.5}, {"stem/conv": 0.75}], "spreads": [2.0, 3.0], "field": np.eye(4).tolist()}
     stage = {"accuracy": [0.5, 0.75], "many_shot": [0.5, 0.5], "medium_shot": [None, None], "few_shot": [0.25, 0.5]}
-    monkeypatch.setattr(pooling, "NETWORKS", {"resnet20": {}})
     monkeypatch.setattr(pooling, "arms", lambda: {"strided": None, "maximum": None})
     monkeypatch.setattr(convolution, "arms", lambda: {"plain": None})
     monkeypatch.setattr(long_tail, "ARMS", {"plain": (False, False)})
@@ -57,6 +56,7 @@ def test_rows_are_run_once_and_page_and_picture_are_made_of_them(
     synthetic = data.load("synthetic:16x16x3,2,64")
     monkeypatch.setattr(script.data, "load", lambda name, data_dir: synthetic)
     arguments: list[Any] = ["x", "--data-dir", "DIR", "--examples", "8", "--seeds", "2", "--results", str(path)]
+    arguments += ["--networks", "resnet20"]
     monkeypatch.setattr(sys, "argv", arguments)
     assert script.main() == 0
     assert [json.loads(line)["arm"] for line in path.read_text().splitlines()] == [
