@@ -7,7 +7,7 @@ written to a policy file: `python -m experiments.train --augment search/search.j
 import dataclasses
 import pathlib
 import sys
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -42,6 +42,17 @@ class Command:
     """No progress bar."""
 
 
+def measuring(command: Command, dataset: Dataset) -> dict[str, Any]:
+    """Returns the options of `search` and `refine` that say what a candidate is trained on, and for how long."""
+    return {
+        **parts(command.training, dataset),
+        "epochs": command.training.epochs,
+        "early_epochs": command.early_epochs,
+        "batch_size": command.training.batch_size,
+        "seeds": range(command.seeds),
+    }
+
+
 def found(command: Command, dataset: Dataset, policies: list[Policy]) -> SearchResult:
     """Returns the result of the search, with a progress bar where someone looks."""
     from tqdm import tqdm
@@ -52,11 +63,7 @@ def found(command: Command, dataset: Dataset, policies: list[Policy]) -> SearchR
         return search(
             {str(policy): made(policy, dataset) for policy in policies},
             dataset,
-            **parts(command.training, dataset),
-            epochs=command.training.epochs,
-            early_epochs=command.early_epochs,
-            batch_size=command.training.batch_size,
-            seeds=range(command.seeds),
+            **measuring(command, dataset),
             indicator=command.indicator,
             on_epoch=bar.update,
         )
@@ -77,11 +84,7 @@ def run(command: Command) -> None:
             best,
             dataset,
             generations=command.refine,
-            **parts(command.training, dataset),
-            epochs=command.training.epochs,
-            early_epochs=command.early_epochs,
-            batch_size=command.training.batch_size,
-            seeds=range(command.seeds),
+            **measuring(command, dataset),
         )
         print(
             f"refined: {best}; T D is {tried.scores.max():.3f}, was {tried.scores[0]:.3f}; "

@@ -55,7 +55,8 @@ def full_runs(command: Command) -> dict[str, Any]:
     first = init_population(keys, model, optimizer, strategy, shape=dataset.shape, num_examples=size)
     states = candidate_states(first, augments)
     # Every epoch is validated, the last one is tested, too.
-    watched = dataclasses.replace(dataset, test=checked_validation("evidence", dataset), validation=None)
+    validation = checked_validation("evidence", dataset)
+    watched = dataclasses.replace(dataset, test=validation, validation=None)
     eval_step = make_eval_step(model, normalize=normalize)
     with tqdm(total=len(states) * command.training.epochs, unit="epoch", disable=not sys.stderr.isatty()) as bar:
         trained, records = fit_population(
@@ -71,9 +72,7 @@ def full_runs(command: Command) -> dict[str, Any]:
     tested = [None if state is None else round(test.means(state)["accuracy"], 6) for state in trained]
     # The first candidate is nothing: the clean networks.
     clean = trained[: command.seeds]
-    affinities = candidate_affinities(
-        augments, model, clean, keys, checked_validation("evidence", dataset), dataset.num_classes, normalize, "ratio"
-    )
+    affinities = candidate_affinities(augments, model, clean, keys, validation, dataset.num_classes, normalize, "ratio")
     return {
         "candidates": list(candidates),
         "affinity": affinities.tolist(),

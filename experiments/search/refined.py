@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from experiments.calls import parsed_call
 from experiments.policy import Policy
@@ -13,6 +12,7 @@ from experiments.search.setup import made
 from jaxaug.compose import Augmentation
 from jaxaug.data import Dataset
 from jaxaug.search import Refinement, refine
+from jaxaug.search.candidates import batch_forms
 
 
 def magnitudes(policy: Policy) -> list[float]:
@@ -73,9 +73,8 @@ def refined(policy: Policy, dataset: Dataset, *, generations: int, **options: An
 
 def _tried(augment: Augmentation, dataset: Dataset) -> None:
     """Raises what the augmentation raises on a batch; nothing is computed."""
-    shapes = {"image": (4, *dataset.shape), "label": (4, dataset.num_classes)}
-    batch = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
-    jax.eval_shape(lambda batch: augment(jax.random.key(0), batch), batch)
+    forms = batch_forms(dataset.shape, dataset.num_classes)
+    jax.eval_shape(lambda batch: augment(jax.random.key(0), batch), forms)
 
 
 def _texts(policy: Policy) -> list[str]:

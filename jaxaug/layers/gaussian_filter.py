@@ -39,12 +39,17 @@ def gaussian_kernel(sigma: ArrayLike, *, radius: int) -> Float[Array, "taps *cha
     References:
       Kobayashi, "Disentangled convolution for optimizing receptive field", Pattern Recognition Letters 169, 2023.
     """
+    return _taps(radius, _checked_sigma(sigma, radius))
+
+
+def _checked_sigma(sigma: ArrayLike, radius: int) -> Float[Array, "*channels"]:
+    """Returns sigma as float32, or raises what is wrong with it or the radius."""
     check_entries("gaussian_kernel", "sigma", sigma, 0.0, open_low=True)
     check_size("gaussian_kernel", "radius", radius, 0)
     sigma = jnp.asarray(sigma, jnp.float32)
     if sigma.ndim > 1:
         raise ValueError(f"gaussian_kernel takes a number or [C] for sigma; got {described(sigma)}.")
-    return _taps(radius, sigma)
+    return sigma
 
 
 def _taps(radius: int, sigma: Array) -> Float[Array, "taps *entries"]:
@@ -82,8 +87,7 @@ def gaussian_filter(x: Float[Array, "b *spatial c"], sigma: ArrayLike, *, radius
       Kobayashi, "Disentangled convolution for optimizing receptive field", Pattern Recognition Letters 169, 2023.
     """
     check_spatial("gaussian_filter", x)
-    gaussian_kernel(sigma, radius=radius)  # for what it raises
-    sigma = jnp.asarray(sigma, jnp.float32)
+    sigma = _checked_sigma(sigma, radius)
     check_sigma("gaussian_filter", sigma, x)
     y = filtered(x, sigma, radius=radius)
     for axis, size in enumerate(x.shape[1:-1], start=1):

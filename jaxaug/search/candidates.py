@@ -27,9 +27,14 @@ def checked_candidates(
     """Returns the candidates as pytrees of those numbers that can be traced, or raises what is wrong with one."""
     if not candidates:
         raise ValueError(f"{function} takes at least one candidate; got none.")
-    shapes = {"image": (_EXAMPLES, *shape), "label": (_EXAMPLES, num_classes)}
-    batch = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
+    batch = batch_forms(shape, num_classes)
     return [_traceable(function, name, augment, batch) for name, augment in candidates.items()]
+
+
+def batch_forms(shape: tuple[int, ...], num_classes: int) -> dict[str, Any]:
+    """Returns the forms of a small batch, to try an augmentation on without computing anything."""
+    shapes = {"image": (_EXAMPLES, *shape), "label": (_EXAMPLES, num_classes)}
+    return {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
 
 
 def _traceable(function: str, name: str, augment: Augmentation, batch: dict[str, Any]) -> Augmentation:

@@ -41,7 +41,7 @@ def fit(
 
     Args:
       state: of `init_state`, or a later one: training goes on from `state.step`.
-      train_step: of `make_train_step`. A second call with the same steps and shapes compiles nothing.
+      train_step: of `make_train_step`. A second call with the same steps and shapes, in memory, compiles nothing.
       eval_step: of `make_eval_step`.
       dataset: of `jaxaug.data.load`.
       epochs: length of the whole run, counted from step 0.

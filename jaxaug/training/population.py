@@ -167,8 +167,8 @@ def fit_population(
         taken = chosen_population_engine(jaxpr) if engine == "auto" else engine
         most = at_once or members_that_fit(group[0], jaxpr)
         # Programs for several devices are not called by several threads: their collectives would wait for each other.
-        alone = jax.default_backend() != "cpu" or jax.local_device_count() > 1 or taken == "one_by_one"
-        threads = 1 if alone else min(most, len(group), os.cpu_count() or 1)
+        one_thread = jax.default_backend() != "cpu" or jax.local_device_count() > 1 or taken == "one_by_one"
+        threads = 1 if one_thread else min(most, len(group), os.cpu_count() or 1)
         trained = together(job, group, most, threads) if taken == "vmap" else each_alone(job, group, threads)
         results |= zip(places, trained, strict=True)
     ordered = [results[place] for place in range(len(states))]

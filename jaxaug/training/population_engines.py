@@ -125,7 +125,7 @@ def together(job: Job, states: list[TrainState], at_once: int, threads: int) -> 
 
     size = math.ceil(len(states) / threads) if at_once >= len(states) else at_once // threads
     chunks = list(_chunks(len(states), size, multiple_of=mesh.size))
-    shared = job.runner(*chunk_of(chunks[0]), population=True)
+    shared = job.runner(*jax.eval_shape(lambda: chunk_of(chunks[0])), population=True)  # of forms alone
 
     def members(places: list[int]) -> list[Member]:
         chunk, data = chunk_of(places)
