@@ -15,12 +15,15 @@ def keep_freed_memory() -> None:
 
     It otherwise maps and unmaps every block above 32 MB, unless some freed one happened to fit: the kernel's clearing
     of fresh pages, three times the work of copying a batch of that size, then falls on some calls and not on others.
+    So it does where a thread has an arena of its own, which holds no block above 64 MB: all share one.
     """
-    mmap_max, trim_threshold = -4, -1  # the numbers of M_MMAP_MAX and M_TRIM_THRESHOLD
+    # The numbers of M_MMAP_MAX, M_TRIM_THRESHOLD and M_ARENA_MAX.
+    mmap_max, trim_threshold, arena_max = -4, -1, -8
     with contextlib.suppress(OSError, AttributeError, TypeError):
         libc = ctypes.CDLL(None)
         libc.mallopt(mmap_max, 0)
         libc.mallopt(trim_threshold, 2**31 - 1)
+        libc.mallopt(arena_max, 1)
 
 
 def seconds_in_turns(contenders: Mapping[str, Callable[[], Any]], repetitions: int) -> dict[str, list[float]]:

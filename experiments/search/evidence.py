@@ -21,7 +21,7 @@ from experiments.search.evidence_page import draw, page
 from experiments.search.setup import Source, Training, loaded, made, parts
 from jaxaug.compose import chain
 from jaxaug.sampling import always
-from jaxaug.search.candidates import candidate_affinities, candidate_states, checked_candidates
+from jaxaug.search.candidates import affinities_by, candidate_states, checked_candidates
 from jaxaug.search.clean_networks import checked_validation
 from jaxaug.training import fit_population, init_population, make_eval_step, make_train_step
 from jaxaug.training.loop import Record, split_evaluators
@@ -72,7 +72,7 @@ def full_runs(command: Command) -> dict[str, Any]:
     tested = [None if state is None else round(test.means(state)["accuracy"], 6) for state in trained]
     # The first candidate is nothing: the clean networks.
     clean = trained[: command.seeds]
-    affinities = candidate_affinities(augments, model, clean, keys, validation, dataset.num_classes, normalize, "ratio")
+    affinities = affinities_by(model, validation, dataset.num_classes, normalize, "ratio")(augments, clean, keys)
     return {
         "candidates": list(candidates),
         "affinity": affinities.tolist(),

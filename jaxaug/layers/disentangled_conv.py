@@ -112,12 +112,11 @@ class DisentangledConv(nn.Module):
             x = _padded(x, pads, self.radius, mode)
             kernel = _folded(kernel, sigma, self.radius, dilation, channels).astype(kernel.dtype)
             dilation = (1,) * rank
+        elif mode == "constant":  # zeros, which the filter takes for granted
+            x = filtered(x, sigma, radius=self.radius, beyond=pads).astype(x.dtype)
         else:
-            # Zeros outside are what the filter takes for granted; anything else it has to see.
-            beyond = 0 if mode == "constant" else self.radius
-            x = filtered(_padded(x, pads, beyond, mode), sigma, radius=self.radius).astype(x.dtype)
-            for axis in range(1, rank + 1) if beyond else ():
-                x = jax.lax.slice_in_dim(x, beyond, x.shape[axis] - beyond, axis=axis)
+            seen = [(-self.radius, -self.radius)] * rank
+            x = filtered(_padded(x, pads, self.radius, mode), sigma, radius=self.radius, beyond=seen).astype(x.dtype)
         spatial = "DHW"[-rank:] if rank <= 3 else ""
         numbers = jax.lax.conv_dimension_numbers(
             x.shape, kernel.shape, (f"N{spatial}C", f"{spatial}IO", f"N{spatial}C")

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,8 @@ from jaxaug.layers.precision import widened
 
 # A smaller σ is computed as this one, whose kernel is 0 beside the centre; its gradient would divide by zero.
 _SMALLEST_SIGMA = 1e-3
+
+Beyond = Sequence[tuple[int, int]]  # pixels before and after, for each axis
 
 
 def gaussian_kernel(sigma: ArrayLike, *, radius: int) -> Float[Array, "taps *channels"]:
@@ -113,53 +116,70 @@ def check_sigma(function: str, sigma: Array, x: Array) -> None:
 
 
 def filtered(
-    x: Float[Array, "b *spatial c"], sigma: Float[Array, "*c"], *, radius: int
-) -> Float[Array, "b *spatial c"]:
-    """Returns a batch filtered along every spatial axis with zeros outside, in float32 at least."""
-    return convolved_along(range(1, x.ndim - 1), widened(x), sigma, radius=radius)
+    x: Float[Array, "b *spatial c"], sigma: Float[Array, "*c"], *, radius: int, beyond: Beyond | None = None
+) -> Float[Array, "b *outputs c"]:
+    """Returns a batch filtered along every spatial axis with zeros outside, in float32 at least.
+
+    Args:
+      x: `[B, ..., C]`.
+      sigma: σ in pixels, one or `[C]`.
+      radius: R, taps on each side.
+      beyond: how many pixels the result goes beyond `x` at both ends of each spatial axis; below 0 it is narrower.
+    """
+    return convolved_along(range(1, x.ndim - 1), widened(x), sigma, radius=radius, beyond=beyond)
 
 
-def convolved_along(axes: range, x: Float[Array, "..."], sigma: Float[Array, "*last"], *, radius: int) -> Array:
+def convolved_along(
+    axes: range, x: Float[Array, "..."], sigma: Float[Array, "*last"], *, radius: int, beyond: Beyond | None = None
+) -> Array:
     """Returns an array convolved along some axes with Gaussians, one for all or one for each entry of the last axes."""
-    for axis in reversed(axes):  # what lies together in memory first
-        x = _pass(axis, radius, x, sigma)
+    ends = [(0, 0)] * len(axes) if beyond is None else beyond
+    for axis, end in reversed(list(zip(axes, ends, strict=True))):  # what lies together in memory first
+        x = _pass(axis, radius, tuple(end), x, sigma)
     return x
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _pass(axis: int, radius: int, x: Array, sigma: Array) -> Array:
-    """Returns x filtered along one axis by the Gaussian, zeros outside."""
-    return _weighted(axis, x, _taps(radius, sigma))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def _pass(axis: int, radius: int, end: tuple[int, int], x: Array, sigma: Array) -> Array:
+    """Returns x filtered along one axis by the Gaussian, zeros outside, so much longer at its ends."""
+    return _weighted(axis, end, x, _taps(radius, sigma))
 
 
-def _pass_forward(axis: int, radius: int, x: Array, sigma: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _pass(axis, radius, x, sigma), (x, sigma)
+def _pass_forward(
+    axis: int, radius: int, end: tuple[int, int], x: Array, sigma: Array
+) -> tuple[Array, tuple[Array, Array]]:
+    return _pass(axis, radius, end, x, sigma), (x, sigma)
 
 
-def _pass_backward(axis: int, radius: int, kept: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
+def _pass_backward(
+    axis: int, radius: int, end: tuple[int, int], kept: tuple[Array, Array], cotangent: Array
+) -> tuple[Array, Array]:
     x, sigma = kept
     _, slopes = jax.jvp(functools.partial(_taps, radius), (sigma,), (jnp.ones_like(sigma),))
     # A symmetric kernel is its own transpose.
-    return _pass(axis, radius, cotangent, sigma), _sums(cotangent * _weighted(axis, x, slopes), sigma)
+    before, after = end
+    back = _pass(axis, radius, (-before, -after), cotangent, sigma)
+    return back, _sums(cotangent * _weighted(axis, end, x, slopes), sigma)
 
 
 _pass.defvjp(_pass_forward, _pass_backward)
 
 
-def _weighted(axis: int, x: Array, kernel: Array) -> Array:
-    """Returns x convolved along one axis with symmetric taps, zeros outside.
+def _weighted(axis: int, end: tuple[int, int], x: Array, kernel: Array) -> Array:
+    """Returns x convolved along one axis with symmetric taps, zeros outside, so much longer at its ends.
 
     Shifted slices, added up, which XLA fuses; a depthwise convolution is many times slower on a CPU.
     """
     kernel = kernel.astype(x.dtype)
-    radius, size = kernel.shape[0] // 2, x.shape[axis]
-    wide = jnp.pad(x, [(radius, radius) if a == axis else (0, 0) for a in range(x.ndim)])
+    radius, size = kernel.shape[0] // 2, x.shape[axis] + sum(end)
+    around = [(radius + end[0], radius + end[1], 0) if a == axis else (0, 0, 0) for a in range(x.ndim)]
+    wide = jax.lax.pad(x, jnp.zeros((), x.dtype), around)
     taps = kernel.reshape(-1, *(1,) * (x.ndim - kernel.ndim + 1), *kernel.shape[1:])
-    total = x * taps[radius]
-    for k in range(1, radius + 1):
-        shifted = (jax.lax.slice_in_dim(wide, radius + s, radius + s + size, axis=axis) for s in (-k, k))
-        total = total + sum(shifted) * taps[radius + k]
-    return total
+
+    def shifted(k: int) -> Array:
+        return jax.lax.slice_in_dim(wide, radius + k, radius + k + size, axis=axis)
+
+    return sum(((shifted(-k) + shifted(k)) * taps[radius + k] for k in range(1, radius + 1)), shifted(0) * taps[radius])
 
 
 def _sums(x: Array, sigma: Array) -> Array:

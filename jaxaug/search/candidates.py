@@ -80,17 +80,17 @@ def candidate_states(first: Sequence[Any], augments: Sequence[Augmentation]) -> 
     return [jax.tree.map(jnp.copy, state) for state in given]
 
 
-def candidate_affinities(
-    augments: list[Augmentation],
+def affinities_by(
     model: "nn.Module",
-    clean: Sequence[Any],
-    keys: jax.Array,
     validation: Split,
     num_classes: int,
     normalize: Callable[[jax.Array], jax.Array],
     kind: Kind,
-) -> np.ndarray:
-    """Returns the affinity of every candidate for every seed's clean network, `[P, S]`."""
+) -> Callable[[Sequence[Augmentation], Sequence[Any], jax.Array], np.ndarray]:
+    """Returns a function of candidates, clean networks' states and their keys: affinities `[P, S]`.
+
+    It compiles a form of candidate once, however often it is called.
+    """
     from jaxaug.training.device_data import device_split, gathered_batch
 
     data = device_split(validation)
@@ -104,7 +104,9 @@ def candidate_affinities(
         size = min(_BATCH, data.size)
         return affinity(predict, augment, key, batch["image"], batch["label"], kind=kind, batch_size=size)
 
-    runs = [(state.inference_variables, key) for state, key in zip(clean, keys, strict=True)]
-    return np.array(
-        [[measured(with_arrays(a), variables, key) for variables, key in runs] for a in augments], np.float32
-    )
+    def affinities(augments: Sequence[Augmentation], clean: Sequence[Any], keys: jax.Array) -> np.ndarray:
+        runs = [(state.inference_variables, key) for state, key in zip(clean, keys, strict=True)]
+        found = [[measured(with_arrays(augment), *run) for run in runs] for augment in augments]
+        return np.array(found, np.float32)
+
+    return affinities

@@ -10,7 +10,7 @@ import numpy as np
 from jaxaug.checks import check_size
 from jaxaug.compose import Augmentation, chain
 from jaxaug.data import Dataset, Split
-from jaxaug.search.candidates import candidate_affinities, candidate_states
+from jaxaug.search.candidates import affinities_by, candidate_states
 from jaxaug.search.diversity import diversity
 from jaxaug.search.relative import Kind, check_kind
 
@@ -58,8 +58,10 @@ class CleanNetworks:
         check_kind(function, kind)
         if not seeds:
             raise ValueError(f"{function} takes at least one seed; got none.")
-        self._validation = checked_validation(function, dataset)
-        self._about = model, dataset.num_classes, normalize, kind
+        self._affinities = affinities_by(
+            model, checked_validation(function, dataset), dataset.num_classes, normalize, kind
+        )
+        self._kind: Kind = kind
         self._early_epochs, self._seeds = early_epochs, len(seeds)
         size = len(dataset.train.labels)
         self._steps_per_epoch = -(-size // batch_size)
@@ -102,11 +104,8 @@ class CleanNetworks:
             values = [run[-1][name] if len(run) == self._early_epochs else np.nan for run in early]
             return np.array(values, np.float32).reshape(len(augments), self._seeds)
 
-        model, num_classes, normalize, kind = self._about
-        affinities = candidate_affinities(
-            augments, model, self._states, self._keys, self._validation, num_classes, normalize, kind
-        )
-        diversities = np.asarray(diversity(last("train_loss"), self._losses[None], kind=kind))
+        affinities = self._affinities(augments, self._states, self._keys)
+        diversities = np.asarray(diversity(last("train_loss"), self._losses[None], kind=self._kind))
         return Measured(affinities.mean(axis=1), diversities.mean(axis=1), last("validation_accuracy").mean(axis=1))
 
 

@@ -13,6 +13,7 @@ from layer_reference import gradients_checked
 from scipy import ndimage
 
 from jaxaug import gaussian_filter, gaussian_kernel
+from jaxaug.layers.gaussian_filter import filtered
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -96,6 +97,19 @@ def test_gradients_are_those_of_finite_differences(shape: tuple[int, ...], sigma
     # Also where the radius exceeds the image.
     sigma = jnp.asarray(sigma)
     gradients_checked(lambda x, s: gaussian_filter(x, s, radius=2), (normal(2, shape), sigma), modes=["rev"], rtol=1e-2)
+
+
+@pytest.mark.parametrize("beyond", [((3, 1), (0, 2)), ((-2, -1), (-1, 0)), ((4, -1), (-3, 5))], ids=str)
+@pytest.mark.parametrize("sigma", [0.8, jnp.array([0.5, 1.0, 2.0])], ids=["one", "per channel"])
+def test_beyond_the_border_there_are_zeros(beyond: Any, sigma: Any):
+    x, no = normal(5), (0, 0, 0)
+    wide = jax.lax.pad(x, jnp.float32(0), [no, (6, 6, 0), (6, 6, 0), no])
+    middle = jax.lax.pad(
+        filtered(wide, jnp.asarray(sigma), radius=2), jnp.float32(0), [no, *((b - 6, a - 6, 0) for b, a in beyond), no]
+    )
+    np.testing.assert_allclose(filtered(x, jnp.asarray(sigma), radius=2, beyond=beyond), middle, atol=1e-6)
+    arguments = normal(6, (1, 5, 4, 3)), jnp.asarray(sigma)
+    gradients_checked(lambda x, s: 2.0 * filtered(x, s, radius=2, beyond=beyond), arguments, modes=["rev"], rtol=1e-2)
 
 
 def test_jit_vmap_and_bfloat16():

@@ -57,6 +57,22 @@ def test_the_same_seeds_give_the_same(found):
     np.testing.assert_array_equal(again.magnitudes, found.magnitudes)
 
 
+def test_another_generation_compiles_nothing():
+    traces = []
+
+    def traced_noise(key, images, *, stddev):
+        traces.append(stddev)
+        return gaussian_noise(key, images, stddev=stddev)
+
+    def traced_in(generations):
+        traces.clear()
+        refined(lambda s: on_images(traced_noise, stddev=s), generations=generations)
+        return len(traces)
+
+    # Each of 5 candidates is looked at once, whether it keeps shapes.
+    assert traced_in(3) - traced_in(1) <= 2 * 5
+
+
 def test_the_evolution_goes_uphill():
     """Diversity grows with the noise, and the affinity is left out: the best are near the highest bound."""
     found = refined(two_noises, [(0.0, 3.0), (0.0, 3.0)], indicator=lambda t, d: d, generations=4)
