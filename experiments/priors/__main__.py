@@ -31,8 +31,8 @@ Part = Literal["pooling", "convolution", "long tail"]
 class Command:
     """How much to run."""
 
-    data_dir: pathlib.Path
-    """Where the TFDS dataset cifar10 lies."""
+    data_dir: pathlib.Path | None = None
+    """Where the TFDS dataset cifar10 lies; None leaves it out."""
     tiny_imagenet: pathlib.Path | None = None
     """A folder with train and val of some classes of Tiny ImageNet; None leaves it out."""
     parts: tuple[Part, ...] = ("pooling", "convolution", "long tail")
@@ -63,7 +63,9 @@ class Command:
 
 def datasets(command: Command) -> dict[str, Dataset]:
     """Returns the datasets by the name that a page gives them."""
-    found = {"CIFAR-10": averaged_down(data.load("cifar10", data_dir=command.data_dir), command.side)}
+    found: dict[str, Dataset] = {}
+    if command.data_dir is not None:
+        found["CIFAR-10"] = averaged_down(data.load("cifar10", data_dir=command.data_dir), command.side)
     if command.tiny_imagenet is not None:
         tiny = data.load(f"folder:{command.tiny_imagenet}", image_size=64)
         found["Tiny ImageNet, 30 classes"] = averaged_down(tiny, 2 * command.side)
@@ -106,15 +108,30 @@ def rows(command: Command) -> Iterator[Row]:
                 yield Row("long tail", title, arm, functools.partial(long_tail.row, arm, tails, *budgets), None)
 
 
+def said(command: Command) -> str:
+    """Returns the command line, without what is as by default and without the names of directories."""
+    words = ["python -m experiments.priors"]
+    for field in dataclasses.fields(command):
+        value = getattr(command, field.name)
+        if value == field.default or field.name in ("turns", "results"):
+            continue
+        words.append(f"--{field.name.replace('_', '-')}")
+        if isinstance(value, tuple):
+            words += [f"'{each}'" if " " in each else each for each in value]
+        else:
+            words.append("DIR" if isinstance(value, pathlib.Path) else str(value))
+    return " ".join(words)
+
+
 def main() -> int:
     """Runs what is not yet in the results."""
     command = tyro.cli(Command, description=__doc__)
     keep_freed_memory()
-    said = ("examples", "side", "epochs", "learning_rate", "imbalance", "tail_epochs", "second_epochs", "seeds")
+    if command.data_dir is None and command.tiny_imagenet is None:
+        print("python -m experiments.priors takes --data-dir, --tiny-imagenet, or both; got neither.", file=sys.stderr)
+        return 2
     about = {
-        "command": "python -m experiments.priors --data-dir DIR "
-        + "--tiny-imagenet DIR " * (command.tiny_imagenet is not None)
-        + " ".join(f"--{name.replace('_', '-')} {getattr(command, name)}" for name in said),
+        "command": said(command),
         "learning_rate": command.learning_rate,
         "seeds": command.seeds,
         **machine(environment()),

@@ -96,10 +96,11 @@ def draw(lines: list[dict[str, Any]], path: pathlib.Path) -> None:
         accuracies = 100 * np.array(line["test"], np.float64).mean(axis=1)
         affinities = np.array(line["affinity"]).mean(axis=1)
         points = right.scatter(early, affinities, c=accuracies, cmap="viridis")
-        for i in np.argsort(-np.nan_to_num(accuracies))[:5]:
-            right.annotate(
-                line["candidates"][i], (early[i], affinities[i]), (5, 3), textcoords="offset points", fontsize="x-small"
-            )
+        best = np.argsort(-np.nan_to_num(accuracies))[:5]
+        for rank, i in enumerate(best, start=1):
+            right.annotate(f"{rank}", (early[i], affinities[i]), (4, 3), textcoords="offset points", fontsize="small")
+        names = "\n".join(f"{rank}  {line['candidates'][i]}" for rank, i in enumerate(best, start=1))
+        right.text(0.02, 0.02, names, transform=right.transAxes, fontsize="x-small", verticalalignment="bottom")
         right.set_xscale("log")
         right.set_xlabel("diversity after 3 epochs")
         right.set_ylabel("affinity")

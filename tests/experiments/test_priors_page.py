@@ -1,6 +1,7 @@
 """The script of the layers of a prior model: its networks, its second stage, and the page made of its results."""
 
 import json
+import pathlib
 import sys
 from typing import Any
 
@@ -73,3 +74,16 @@ def test_rows_are_run_once_and_page_and_picture_are_made_of_them(
     capsys.readouterr()
     assert script.main() == 0
     assert capsys.readouterr().out == ""
+
+
+def test_what_a_line_says_of_its_command_is_what_was_given() -> None:
+    tiny = pathlib.Path("somewhere")
+    assert script.said(script.Command(tiny_imagenet=tiny, parts=("pooling", "long tail"), side=8)) == (
+        "python -m experiments.priors --tiny-imagenet DIR --parts pooling 'long tail' --side 8"
+    )
+
+
+def test_no_dataset_gets_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["x"])
+    assert script.main() == 2
+    assert "takes --data-dir, --tiny-imagenet, or both; got neither" in capsys.readouterr().err
