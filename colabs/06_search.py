@@ -283,7 +283,7 @@ found = search(
     early_epochs=early_epochs,
     batch_size=batch_size,
     seeds=search_seeds,
-    indicator="rank_sum",
+    indicator="log_sum",
     normalize=normalize,
 )
 print(f"{'candidate':24} affinity  diversity  score  validation accuracy, early, %")

@@ -32,10 +32,10 @@ class Command:
     """Epochs of every candidate."""
     seeds: int = 2
     """Searches whose affinities and diversities are averaged."""
-    indicator: Literal["product", "log_sum", "z_score_sum", "rank_sum", "constrained"] = "rank_sum"
+    indicator: Literal["product", "log_sum", "z_score_sum", "rank_sum", "constrained"] = "log_sum"
     """What makes one score of affinity and diversity."""
     refine: int | None = None
-    """Optimise the magnitudes of what wins over so many generations of 8 candidates, by the product of both numbers."""
+    """Optimise the magnitudes of what wins over so many generations of 8 candidates, by log T + 0.5 log D."""
     output: pathlib.Path = pathlib.Path("search")
     """Directory of search.json and search.png."""
     quiet: bool = False

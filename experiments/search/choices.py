@@ -18,6 +18,7 @@ INDICATORS: dict[str, Callable[..., Any]] = {
     "constrained": constrained,
 }
 VALIDATION, HALVING = "early validation accuracy", "successive halving"
+WITH_VALIDATION = "log sum, weight 0.5, plus log of early validation accuracy"
 
 
 class Choice(NamedTuple):
@@ -35,17 +36,34 @@ def truth_without(line: dict[str, Any], seed: int) -> np.ndarray:
     return np.delete(accuracies, seed, axis=1).mean(axis=1)
 
 
+def regrets_of_one_run(line: dict[str, Any]) -> np.ndarray:
+    """Returns, for every seed, the regret of who chooses by the test accuracies of its full run: the noise of one run.
+
+    No search may look at them, and none that sees one run of each candidate can be expected to do better.
+    """
+    accuracies = np.array(line["test"], np.float64)
+    pairs = [(accuracies[:, seed], truth_without(line, seed)) for seed in range(accuracies.shape[1])]
+    return np.array([regret(jnp.asarray(mine), jnp.asarray(others)) for mine, others in pairs])
+
+
 def choices(line: dict[str, Any]) -> Iterator[Choice]:
     """Yields every way at every price."""
     validation, losses = np.array(line["validation"], np.float64), np.array(line["loss"], np.float64)
     candidates, seeds, epochs = validation.shape
     full = candidates * epochs
+    affinities = jnp.array(line["affinity"])
     for k in range(1, epochs + 1):
         yield _choice(line, VALIDATION, candidates * k / full, validation[:, :, k - 1])
+        share = (epochs + candidates * k) / full
         diversities = np.asarray(diversity(losses[:, :, k - 1], losses[:1, :, k - 1]))
-        for name, indicator in INDICATORS.items():
-            scores = [indicator(jnp.array(line["affinity"])[:, s], diversities[:, s]) for s in range(seeds)]
-            yield _choice(line, name, (epochs + candidates * k) / full, np.stack(scores, axis=1))
+        by_name = {
+            name: np.stack([indicator(affinities[:, s], diversities[:, s]) for s in range(seeds)], axis=1)
+            for name, indicator in INDICATORS.items()
+        }
+        for name, scores in by_name.items():
+            yield _choice(line, name, share, scores)
+        seen = np.log(np.maximum(validation[:, :, k - 1], 1e-6))
+        yield _choice(line, WITH_VALIDATION, share, by_name["log sum, weight 0.5"] + seen)
     for k in range(1, epochs + 1):
         scores, cost = halved(validation, k)
         yield _choice(line, HALVING, cost / full, scores)

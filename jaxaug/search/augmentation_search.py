@@ -7,22 +7,18 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
-from jaxaug.checks import check_choice
 from jaxaug.compose import Augmentation
 from jaxaug.data import Dataset
 from jaxaug.search.candidates import checked_candidates
 from jaxaug.search.clean_networks import CleanNetworks
-from jaxaug.search.indicators import INDICATORS
+from jaxaug.search.indicators import INDICATORS, Indicator, chosen_indicator
 from jaxaug.search.pareto import pareto_front
 from jaxaug.search.relative import Kind
 
 if TYPE_CHECKING:
     import flax.linen as nn
     import optax
-
-Indicator = Callable[[Array, Array], Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +60,7 @@ def search(
     early_epochs: int,
     batch_size: int,
     seeds: Sequence[int] = (0,),
-    indicator: str | Indicator = "rank_sum",
+    indicator: str | Indicator | None = None,
     kind: Kind = "ratio",
     normalize: Callable[[jax.Array], jax.Array] = lambda images: images,
     on_epoch: Callable[[int], object] | None = None,
@@ -92,7 +88,8 @@ def search(
       early_epochs: length of a candidate's training, at most `epochs`.
       batch_size: at most the training examples.
       seeds: initial weights, order and draws follow from a seed; they are the same for all candidates.
-      indicator: a name of `jaxaug.search.indicators.INDICATORS`, or a function of affinity and diversity `[P]`.
+      indicator: a name of `jaxaug.search.indicators.INDICATORS`, or a function of affinity and diversity `[P]`; None
+        takes "log_sum" for ratios, log T + 0.5 log D, and "rank_sum" for differences.
       kind: of affinity and diversity, "ratio" or "difference".
       normalize: applied to images on their way into the network.
       on_epoch: called now and then with the number of epochs trained since, of S (epochs + P early_epochs).
@@ -118,9 +115,7 @@ def search(
     References:
       Gontijo-Lopes, Smullin, Cubuk, Dyer, "Tradeoffs in data augmentation: an empirical study", ICLR 2021.
     """
-    if isinstance(indicator, str):
-        check_choice("search", "indicator", indicator, tuple(INDICATORS))
-        indicator = INDICATORS[indicator]
+    score = chosen_indicator("search", indicator, kind, tuple(INDICATORS))
     augments = checked_candidates(candidates, dataset.shape, dataset.num_classes)
     clean = CleanNetworks(
         "search",
@@ -140,7 +135,7 @@ def search(
         names=tuple(candidates),
         affinity=found.affinity,
         diversity=found.diversity,
-        scores=np.asarray(indicator(jnp.asarray(found.affinity), jnp.asarray(found.diversity))),
+        scores=np.asarray(score(jnp.asarray(found.affinity), jnp.asarray(found.diversity))),
         validation_accuracy=found.validation_accuracy,
         clean_steps=clean.steps,
         early_steps=clean.early_steps(len(augments)),

@@ -12,7 +12,7 @@ from jaxaug.compose import Augmentation, chain
 from jaxaug.data import Dataset, Split
 from jaxaug.search.candidates import affinities_by, candidate_states
 from jaxaug.search.diversity import diversity
-from jaxaug.search.relative import Kind, check_kind
+from jaxaug.search.relative import Kind
 
 if TYPE_CHECKING:
     import flax.linen as nn
@@ -55,7 +55,6 @@ class CleanNetworks:
             check_size(function, name, value, 1)
         if early_epochs > epochs:
             raise ValueError(f"{function} takes early_epochs of at most epochs, {epochs}; got {early_epochs}.")
-        check_kind(function, kind)
         if not seeds:
             raise ValueError(f"{function} takes at least one seed; got none.")
         self._affinities = affinities_by(

@@ -9,14 +9,15 @@ those of the others. All work under `jit` and `vmap`, and their options may be t
 Dyer, "Tradeoffs in data augmentation: an empirical study", ICLR 2021; how to combine them is not in that paper.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
-from jaxaug.checks import check_number, concrete
+from jaxaug.checks import check_choice, check_number, concrete
 from jaxaug.search.ranking import average_ranks, candidate_numbers, succeeded
+from jaxaug.search.relative import Kind, check_kind
 
 NAMES = ("affinity", "diversity")
 
@@ -44,7 +45,7 @@ def product(affinity: ArrayLike, diversity: ArrayLike) -> Float[Array, " p"]:
     return _scored(t, d, t * d)
 
 
-def log_sum(affinity: ArrayLike, diversity: ArrayLike, *, weight: ArrayLike = 1.0) -> Float[Array, " p"]:
+def log_sum(affinity: ArrayLike, diversity: ArrayLike, *, weight: ArrayLike = 0.5) -> Float[Array, " p"]:
     """Scores log T + λ log D of ratios: at λ = 1 the order of the product, at 0 that of the affinity.
 
     Args:
@@ -161,6 +162,29 @@ def constrained(affinity: ArrayLike, diversity: ArrayLike, *, at_least: ArrayLik
 INDICATORS: dict[str, Callable[..., Array]] = {
     function.__name__: function for function in (product, log_sum, z_score_sum, rank_sum, constrained)
 }
+Indicator = Callable[[Array, Array], Array]
+
+# Scores of a candidate that do not depend on the others; both need ratios.
+ABSOLUTE = ("product", "log_sum")
+
+
+def chosen_indicator(function: str, indicator: str | Indicator | None, kind: Kind, known: Sequence[str]) -> Indicator:
+    """Returns the indicator itself, or that of a name, before anything is trained for it.
+
+    Args:
+      function: whose argument it is.
+      indicator: a function, one of the names `known`, or None for `log_sum` of ratios and `rank_sum` of differences.
+      kind: of the numbers that it will get.
+      known: names.
+    """
+    check_kind(function, kind)
+    if callable(indicator):
+        return indicator
+    name = indicator if indicator is not None else "log_sum" if kind == "ratio" else "rank_sum"
+    check_choice(function, "indicator", name, known)
+    if name in ABSOLUTE and kind != "ratio":
+        raise ValueError(f"{function} takes kind='ratio' for the indicator {name!r}; got {kind!r}.")
+    return INDICATORS[name]
 
 
 def _scored(t: Float[Array, " p"], d: Float[Array, " p"], scores: Float[Array, " p"]) -> Float[Array, " p"]:

@@ -9,21 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxaug.checks import check_choice, check_size
+from jaxaug.checks import check_size
 from jaxaug.compose import Augmentation
 from jaxaug.data import Dataset
-from jaxaug.search.augmentation_search import Indicator
 from jaxaug.search.candidates import checked_candidates
 from jaxaug.search.clean_networks import CleanNetworks
-from jaxaug.search.indicators import INDICATORS
+from jaxaug.search.indicators import ABSOLUTE, Indicator, chosen_indicator
 from jaxaug.search.relative import Kind
 
 if TYPE_CHECKING:
     import flax.linen as nn
     import optax
 
-# Scores that mean the same whatever else is a candidate; the evolution compares those of different generations.
-ABSOLUTE = ("product", "log_sum")
 _FEWEST = 5  # that differential evolution can combine
 
 
@@ -58,7 +55,7 @@ def refine(
     generations: int = 3,
     candidates: int = 8,
     seeds: Sequence[int] = (0,),
-    indicator: str | Indicator = "product",
+    indicator: str | Indicator | None = None,
     kind: Kind = "ratio",
     normalize: Callable[[jax.Array], jax.Array] = lambda images: images,
     on_epoch: Callable[[int], object] | None = None,
@@ -86,8 +83,9 @@ def refine(
       generations: G, at least 0, after the first, which is drawn evenly between the bounds.
       candidates: P, at least 5.
       seeds: as in `search`; the first also seeds the evolution.
-      indicator: "product" or "log_sum", or a function of affinity and diversity `[P]` whose score of a candidate does
-        not depend on the others.
+      indicator: "product" or "log_sum", which None takes, or a function of affinity and diversity `[P]` whose score of
+        a candidate does not depend on the others: the evolution compares those of different generations. For
+        differences, a function.
       kind: of affinity and diversity, "ratio" or "difference".
       normalize: applied to images on their way into the network.
       on_epoch: called now and then with the number of epochs trained since, of S (epochs + (G + 1) P early_epochs).
@@ -117,10 +115,7 @@ def refine(
     check_size("refine", "generations", generations, 0)
     check_size("refine", "candidates", candidates, _FEWEST)
     _check_bounds(bounds)
-    if isinstance(indicator, str):
-        check_choice("refine", "indicator", indicator, ABSOLUTE)
-        indicator = INDICATORS[indicator]
-    score = indicator
+    score = chosen_indicator("refine", indicator, kind, ABSOLUTE)
     shape, classes = dataset.shape, dataset.num_classes
 
     def built(magnitudes: np.ndarray) -> list[Augmentation]:

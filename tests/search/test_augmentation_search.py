@@ -129,6 +129,8 @@ def test_bad_input_is_said():
         searched(early_epochs=5)
     with pytest.raises(ValueError, match="rank_sum"):
         searched(indicator="ranksum")
+    with pytest.raises(ValueError, match="search takes kind='ratio' for the indicator 'product'; got 'difference'"):
+        searched(indicator="product", kind="difference")
     with pytest.raises(ValueError, match="at least one seed"):
         searched(seeds=())
     with pytest.raises(RuntimeError, match="that of seed 3 ceased to be finite"):

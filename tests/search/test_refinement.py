@@ -37,7 +37,7 @@ def found():
 def test_numbers_are_those_of_the_search(found):
     numbers = found.magnitudes[:2, 0]
     assert numbers[0] == 4.0
-    same = search({str(s): noise(s) for s in numbers}, IRIS, MODEL, OPTIMIZER, **OPTIONS, indicator="product")
+    same = search({str(s): noise(s) for s in numbers}, IRIS, MODEL, OPTIMIZER, **OPTIONS, indicator="log_sum")
     np.testing.assert_allclose(found.affinity[:2], same.affinity, rtol=1e-5)
     np.testing.assert_allclose(found.diversity[:2], same.diversity, rtol=1e-4)
     np.testing.assert_allclose(found.scores[:2], same.scores, rtol=1e-4)
@@ -101,6 +101,8 @@ def test_bad_input_is_said():
         refined(start=[30.0])
     with pytest.raises(ValueError, match="product"), annotations_unchecked():
         refined(indicator="rank_sum")
+    with pytest.raises(ValueError, match="refine takes kind='ratio' for the indicator 'log_sum'"):
+        refined(indicator="log_sum", kind="difference")
     with pytest.raises(ValueError, match="refine takes at least one seed"):
         refined(seeds=())
     shrunk = on_images(lambda key, images, *, by: crop(key, images, padding=0)[:, :4], by=1.0)
