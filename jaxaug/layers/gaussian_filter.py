@@ -156,10 +156,9 @@ def _pass_backward(
 ) -> tuple[Array, Array]:
     x, sigma = kept
     _, slopes = jax.jvp(functools.partial(_taps, radius), (sigma,), (jnp.ones_like(sigma),))
-    # A symmetric kernel is its own transpose.
-    before, after = end
-    back = _pass(axis, radius, (-before, -after), cotangent, sigma)
-    return back, _sums(cotangent * _weighted(axis, end, x, slopes), sigma)
+    narrower = -end[0], -end[1]
+    to_sigma = _sums(cotangent * _weighted(axis, end, x, slopes), sigma)
+    return _pass(axis, radius, narrower, cotangent, sigma), to_sigma  # a symmetric kernel is its own transpose
 
 
 _pass.defvjp(_pass_forward, _pass_backward)
