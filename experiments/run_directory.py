@@ -21,6 +21,7 @@ from experiments.config import Config, as_json, from_json
 from experiments.lock import LOCK
 from experiments.processes import by_the_first
 from jaxaug.checks import one_line
+from jaxaug.training.cores import usable_cores
 from jaxaug.training.loop import Record
 
 
@@ -151,7 +152,7 @@ def environment() -> dict[str, Any]:
         "command": [pathlib.Path(sys.executable).name, *sys.argv],
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cpus": os.cpu_count(),
+        "cpus": usable_cores(),
         "backend": jax.default_backend(),
         "devices": [device.device_kind for device in jax.devices()],
         "versions": {name: importlib.metadata.version(name) for name in packages},
@@ -162,10 +163,10 @@ def environment() -> dict[str, Any]:
 def environment_in_words(environment: dict[str, Any]) -> str:
     """Returns versions, device and revision of an environment as a phrase."""
     versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
-    revision = environment["git_revision"]
+    revision, cores = environment["git_revision"], environment["cpus"]
     return (
         f"Python {environment['python']}, {versions}, on {', '.join(environment['devices'])} "
-        f"({environment['cpus']} cores), {f'revision {revision[:7]}' if revision else 'no revision'}"
+        f"({cores} core{'s' * (cores != 1)}), {f'revision {revision[:7]}' if revision else 'no revision'}"
     )
 
 

@@ -6,7 +6,6 @@
 import concurrent.futures
 import dataclasses
 import math
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ from experiments.run_directory import environment, environment_in_words
 from jaxaug import create_model, data, never
 from jaxaug.data import Dataset
 from jaxaug.training import init_population, make_optimizer, make_train_step
+from jaxaug.training.cores import usable_cores
 from jaxaug.training.device_data import device_split
 from jaxaug.training.engine import EpochRunner
 from jaxaug.training.loop import trained_epoch
@@ -74,8 +74,8 @@ class Setting:
 
     def epochs(self, *, vmap: bool) -> dict[str, Callable[[], Any]]:
         """Returns a call of an epoch of all members by every engine."""
-        threads = (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
-        calls = {"one_by_one": self.epoch(1, 1), "threads": self.epoch(1, os.cpu_count() or 1)}
+        threads = usable_cores() if jax.default_backend() == "cpu" else 1
+        calls = {"one_by_one": self.epoch(1, 1), "threads": self.epoch(1, usable_cores())}
         return calls | ({"vmap": self.epoch(math.ceil(self.members / threads), threads)} if vmap else {})
 
 

@@ -1,7 +1,6 @@
 """Training of many networks that differ in their states alone: in seed, data, or the numbers of an augmentation."""
 
 import dataclasses
-import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
@@ -14,6 +13,7 @@ import optax
 from jaxaug.checks import check_choice, check_size
 from jaxaug.data import Dataset
 from jaxaug.sampling import Strategy
+from jaxaug.training.cores import usable_cores
 from jaxaug.training.engine import Sampling, holds_convolution
 from jaxaug.training.loop import Record, split_evaluators
 from jaxaug.training.population_engines import Job, Member, each_alone, members_that_fit, step_jaxpr, together
@@ -168,7 +168,7 @@ def fit_population(
         most = at_once or members_that_fit(group[0], jaxpr)
         # Programs for several devices are not called by several threads: their collectives would wait for each other.
         one_thread = jax.default_backend() != "cpu" or jax.local_device_count() > 1 or taken == "one_by_one"
-        threads = 1 if one_thread else min(most, len(group), os.cpu_count() or 1)
+        threads = 1 if one_thread else min(most, len(group), usable_cores())
         trained = together(job, group, most, threads) if taken == "vmap" else each_alone(job, group, threads)
         results |= zip(places, trained, strict=True)
     ordered = [results[place] for place in range(len(states))]

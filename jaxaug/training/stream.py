@@ -1,7 +1,6 @@
 """Batches of encoded images, read and decoded ahead of the step that takes them, by grain's threads."""
 
 import dataclasses
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ from jax.sharding import Mesh
 
 from jaxaug.checks import check_size
 from jaxaug.data.encoded import EncodedImages
+from jaxaug.training.cores import usable_cores
 from jaxaug.training.device_data import as_batch
 from jaxaug.training.mesh import batch_sharding
 from jaxaug.training.step import Batch
@@ -93,7 +93,7 @@ def streamed(
     sizes = {min(batch_size, len(order)), len(order) % batch_size or batch_size}
     rows = {size: _local_rows(mesh, size) for size in sizes}
     source = BatchSource(images, labels, order, batch_size, rows, seed)
-    threads = reading.threads or os.cpu_count() or 1
+    threads = reading.threads or usable_cores()
     batches: Any = grain.MapDataset.source(source)[start:].to_iter_dataset(
         grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + reading.ahead)
     )

@@ -24,6 +24,7 @@ from jaxaug.training import (
     make_train_step,
 )
 from jaxaug.training import population_engines as engines
+from jaxaug.training.cores import usable_cores
 from jaxaug.training.loop import TIMES
 
 CLASSES, BATCH = 3, 8
@@ -159,6 +160,17 @@ def test_evaluated_is_as_often_as_asked_and_every_epoch_is_reported(engine):
     assert sum(epochs) == 6
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system cannot be told which cores to use")
+def test_cores_are_those_that_the_process_may_use():
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, sorted(before)[:1])
+        assert usable_cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+    assert usable_cores() == len(before)
+
+
 def test_a_cpu_has_a_thread_for_each_core_and_convolutions_go_alone(monkeypatch):
     taken = []
     for name in ("each_alone", "together"):
@@ -166,7 +178,7 @@ def test_a_cpu_has_a_thread_for_each_core_and_convolutions_go_alone(monkeypatch)
             f"jaxaug.training.population.{name}",
             lambda job, states, *counts, name=name: taken.append((name, counts[-1])) or [(None, [])] * len(states),
         )
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr("jaxaug.training.population.usable_cores", lambda: 2)
 
     def engines_of(parts: Parts, **options: Any):
         fit_population(parts.states(3), *parts.steps, DATA, epochs=1, batch_size=BATCH, **options)

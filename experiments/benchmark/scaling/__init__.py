@@ -4,7 +4,6 @@ DIR/train/<class>/*.jpg are small images, all of one size.
 """
 
 import dataclasses
-import os
 import pathlib
 import statistics
 import tempfile
@@ -25,7 +24,7 @@ def several_devices(command: Command) -> list[str]:
     of = f"{command.trained.model}, batch {command.trained.batch_size}, {command.trained.side} x {command.trained.side}"
     rows, times, told = [header(f"seconds per step of `fit` to those on {first} device, {of}")], [], {}
     for cores in command.cores:
-        where = "on one core" if cores == 1 else f"on {cores or os.cpu_count()} cores"
+        where = "on one core" if cores == 1 else f"on {cores or usable_cores()} cores"
         trained = dataclasses.replace(command.trained, cores=cores)
         seconds, told = devices.seconds_by_devices(command.numbers, trained, command.turns)
         rows += [

@@ -1,6 +1,5 @@
 """Images decoded from disk: beside Pillow alone, as boxes beside whole, and beside training."""
 
-import os
 import pathlib
 import statistics
 import time
@@ -20,6 +19,7 @@ from jaxaug import data
 from jaxaug.data import Split
 from jaxaug.data.boxes import random_box
 from jaxaug.training import Hooks, TrainState, fit
+from jaxaug.training.cores import usable_cores
 from jaxaug.training.device_data import device_split
 from jaxaug.training.engine import EpochRunner, Sums
 from jaxaug.training.loop import Record, trained_epoch
@@ -96,7 +96,7 @@ OUTPUT = 224
 def large_images(command: Command, size: tuple[int, int], directory: pathlib.Path) -> list[str]:
     """Returns the rows of random boxes beside whole images."""
     mosaics(command.folder, directory, size, command.large)
-    name, cores = f"folder:{directory}", os.cpu_count() or 1
+    name, cores = f"folder:{directory}", usable_cores()
     whole = data.load(name, image_size=OUTPUT, stream=True).train
     boxes = data.load(name, image_size=OUTPUT, stream=True, random_crop=True).train
     order = np.tile(np.arange(len(whole.labels)), 2)
