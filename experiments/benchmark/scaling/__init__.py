@@ -16,6 +16,7 @@ from experiments.benchmark.scaling.command import Command
 from experiments.benchmark.scaling.streams import hiding, large_images, small_images
 from experiments.benchmark.timing import header, ratio_row
 from experiments.run_directory import environment, environment_in_words
+from jaxaug.training.cores import usable_cores
 
 
 def several_devices(command: Command) -> list[str]:
