@@ -173,14 +173,16 @@ def chosen_indicator(function: str, indicator: str | Indicator | None, kind: Kin
 
     Args:
       function: whose argument it is.
-      indicator: a function, one of the names `known`, or None for `log_sum` of ratios and `rank_sum` of differences.
+      indicator: a function, one of the names `known`, or None for `log_sum` of ratios and `rank_sum`, where
+        known, of differences.
       kind: of the numbers that it will get.
       known: names.
     """
     check_kind(function, kind)
     if callable(indicator):
         return indicator
-    name = indicator if indicator is not None else "log_sum" if kind == "ratio" else "rank_sum"
+    default = "rank_sum" if kind == "difference" and "rank_sum" in known else "log_sum"
+    name = default if indicator is None else indicator
     check_choice(function, "indicator", name, known)
     if name in ABSOLUTE and kind != "ratio":
         raise ValueError(f"{function} takes kind='ratio' for the indicator {name!r}; got {kind!r}.")

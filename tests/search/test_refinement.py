@@ -103,6 +103,8 @@ def test_bad_input_is_said():
         refined(indicator="rank_sum")
     with pytest.raises(ValueError, match="refine takes kind='ratio' for the indicator 'log_sum'"):
         refined(indicator="log_sum", kind="difference")
+    with pytest.raises(ValueError, match="refine takes kind='ratio' for the indicator 'log_sum'"):
+        refined(kind="difference")
     with pytest.raises(ValueError, match="refine takes at least one seed"):
         refined(seeds=())
     shrunk = on_images(lambda key, images, *, by: crop(key, images, padding=0)[:, :4], by=1.0)
