@@ -10,6 +10,7 @@ from flax.linen.dtypes import promote_dtype
 from jaxtyping import Array, Float
 
 from jaxaug.checks import check_entries, check_floating, check_size, described
+from jaxaug.layers.depthwise_conv import conv_general_dilated
 from jaxaug.layers.gaussian_filter import convolved_along, filtered
 from jaxaug.layers.precision import widened
 
@@ -121,7 +122,7 @@ class DisentangledConv(nn.Module):
         numbers = jax.lax.conv_dimension_numbers(
             x.shape, kernel.shape, (f"N{spatial}C", f"{spatial}IO", f"N{spatial}C")
         )
-        y = jax.lax.conv_general_dilated(
+        y = conv_general_dilated(
             x,
             kernel,
             strides,

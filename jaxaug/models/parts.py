@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxaug.layers import linear_decay
+from jaxaug.layers.depthwise_conv import conv_general_dilated
 from jaxaug.models.pooling import NO_PADS, AveragePool, MaxPool, Pads
 
 
@@ -111,6 +112,8 @@ class Parts:
         )
 
     def _usual_conv(self, features: int, kernel_size: tuple[int, int], **options: Any) -> nn.Conv:
+        if "feature_group_count" in options:
+            options["conv_general_dilated"] = conv_general_dilated
         return nn.Conv(features, kernel_size, kernel_init=self.kernel_init, **options)
 
 
