@@ -4,25 +4,38 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import tyro
 
-from experiments.benchmark.prior_layers import CHANNELS, CONVS, POOLS, SIDE, forward_backward
+from experiments.benchmark.prior_layers import (
+    CHANNELS,
+    CONVS,
+    DEPTHWISE,
+    POOLS,
+    SIDE,
+    Contenders,
+    forward_backward,
+)
 from experiments.benchmark.steps import random_batch, step_call
 from experiments.benchmark.timing import header, keep_freed_memory, ratio_row, seconds_in_turns
 from experiments.run_directory import environment, environment_in_words
 from jaxaug import ShakeDrop, StochasticDepth, create_model, never
 from jaxaug.training import init_state, make_optimizer, make_train_step
 
+Part = Literal["regularizers", "poolings", "convolutions", "depthwise", "compilation"]
+PARTS: tuple[Part, ...] = ("regularizers", "poolings", "convolutions", "depthwise", "compilation")
+
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """How long to measure."""
+    """How long to measure, and what."""
 
+    parts: tuple[Part, ...] = PARTS
+    """Which tables."""
     repetitions: int = 25
     """Turns of each contender."""
     model: str = "pyramidnet14_24"
@@ -64,33 +77,31 @@ def compiled_step(name: str, batch_size: int, **options: Any) -> tuple[float, fl
     return seconds, (plan.temp_size_in_bytes + plan.argument_size_in_bytes) / 2**30
 
 
-def main() -> None:
-    """Measures, and prints Markdown tables."""
-    command = tyro.cli(Command, description=__doc__)
-    keep_freed_memory()
+def print_regularizers(command: Command) -> None:
+    """Prints what noise in the branches of a network costs its training step."""
     batch = random_batch(command.batch_size, classes=CLASSES)
     calls = {"none": step_call(create_model(command.model, CLASSES), never(), None, batch)}
     for name, (factory, _) in REGULARIZERS.items():
         calls[name] = step_call(create_model(command.model, CLASSES, regularizer=factory), never(), None, batch)
     seconds = seconds_in_turns(calls, command.repetitions)
-    print(
-        "# What layers cost\n\n"
-        f"Printed by `python -m experiments.benchmark layers`, medians of {command.repetitions} turns; "
-        f"{environment_in_words(environment())}.\n"
-    )
-    print(header(f"time of a step of {command.model}, batch {command.batch_size}, to that without"))
+    print(f"\n{header(f'time of a step of {command.model}, batch {command.batch_size}, to that without')}")
     for name, (_, goal) in REGULARIZERS.items():
         print(ratio_row(name, seconds[name], seconds["none"], goal))
-    title = (
-        f"forward and backward at {command.layer_batch_size} x {SIDE} x {SIDE} x {CHANNELS}, to the layer it replaces"
-    )
-    for layers in (POOLS, CONVS):
-        calls = {name: forward_backward(layer, command.layer_batch_size) for name, (layer, _, _) in layers.items()}
-        seconds = seconds_in_turns(calls, command.repetitions)
-        print(f"\n{header(title)}")
-        for name, (_, usual, goal) in layers.items():
-            if usual in layers:
-                print(ratio_row(f"{name} / {usual}", seconds[name], seconds[usual], goal), flush=True)
+
+
+def print_layers(layers: Contenders, command: Command) -> None:
+    """Prints what layers cost alone beside what they replace."""
+    size = f"{command.layer_batch_size} x {SIDE} x {SIDE} x {CHANNELS}"
+    calls = {name: forward_backward(layer, command.layer_batch_size) for name, (layer, _, _) in layers.items()}
+    seconds = seconds_in_turns(calls, command.repetitions)
+    print(f"\n{header(f'forward and backward at {size}, to the layer it replaces')}")
+    for name, (_, usual, goal) in layers.items():
+        if usual in layers:
+            print(ratio_row(f"{name} / {usual}", seconds[name], seconds[usual], goal), flush=True)
+
+
+def print_compilation(command: Command) -> None:
+    """Prints how long the training steps of deep networks take to compile, and their memory."""
     print(f"\n| training step with ShakeDrop, batch {command.batch_size} | seconds to compile | GiB | goal |")
     print("|---|---|---|---|")
     for name in command.deep:
@@ -98,3 +109,23 @@ def main() -> None:
             took, memory = compiled_step(name, command.batch_size, **options)
             said = ", ".join(["remat"] * ("remat" in options) + ["bfloat16"] * ("dtype" in options)) or "float32"
             print(f"| {name}, {said} | {took:.0f} | {memory:.1f} | at most 60 s, 24 GiB |", flush=True)
+
+
+def main() -> None:
+    """Measures, and prints Markdown tables."""
+    command = tyro.cli(Command, description=__doc__)
+    keep_freed_memory()
+    print(
+        "# What layers cost\n\n"
+        f"Printed by `python -m experiments.benchmark layers`, medians of {command.repetitions} turns; "
+        f"{environment_in_words(environment())}."
+    )
+    parts: dict[Part, Callable[[Command], None]] = {
+        "regularizers": print_regularizers,
+        "poolings": functools.partial(print_layers, POOLS),
+        "convolutions": functools.partial(print_layers, CONVS),
+        "depthwise": functools.partial(print_layers, DEPTHWISE),
+        "compilation": print_compilation,
+    }
+    for part in command.parts:
+        parts[part](command)

@@ -1,5 +1,6 @@
-"""Layers of a prior model beside the plain layers they replace, forward and backward."""
+"""Layers of a prior model, and depthwise convolutions, beside what they replace, forward and backward."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxaug import DisentangledConv, GaussianPool, MaxEntropyPool, gaussian_kernel, local_statistics
+from jaxaug.layers.depthwise_conv import conv_general_dilated
 from jaxaug.layers.prior_parameters import GlobalGuide
 from jaxaug.models.pooling import AveragePool, MaxPool
 
@@ -47,8 +49,9 @@ class DepthwiseBlurConv(nn.Module):
         return nn.Conv(x.shape[-1], (3, 3))(x)
 
 
-# Name, module or function, the contender it is compared with, and the goal of the ratio.
-POOLS: dict[str, tuple[Any, str, str]] = {
+# By name: module or function, the contender it is compared with, and the goal of the ratio.
+Contenders = dict[str, tuple[Any, str, str]]
+POOLS: Contenders = {
     "nn.max_pool beside the adaptive network": (PooledBesideGuide(lambda x: nn.max_pool(x, TWO, TWO)), "-", "-"),
     "MaxPool of the networks beside it": (PooledBesideGuide(MaxPool(TWO, TWO)), "-", "-"),
     "GaussianPool, adaptive": (GaussianPool(), "nn.max_pool beside the adaptive network", "at most 2.0"),
@@ -57,13 +60,22 @@ POOLS: dict[str, tuple[Any, str, str]] = {
     "AveragePool": (AveragePool(TWO, TWO), "-", "-"),
     "local_statistics": (lambda x: local_statistics(x), "AveragePool", "-"),
 }
-CONVS: dict[str, tuple[Any, str, str]] = {
+CONVS: Contenders = {
     "nn.Conv": (nn.Conv(CHANNELS, (3, 3)), "-", "-"),
     "DisentangledConv, radius 2": (DisentangledConv(CHANNELS, (3, 3)), "nn.Conv", "at most 1.35"),
     "DisentangledConv, a sigma per channel": (DisentangledConv(CHANNELS, (3, 3), per_channel=True), "nn.Conv", "-"),
     "DisentangledConv, fixed sigma": (DisentangledConv(CHANNELS, (3, 3), learn_sigma=False), "nn.Conv", "-"),
     "by depthwise convolutions": (DepthwiseBlurConv(), "nn.Conv", "-"),
     "DisentangledConv, folded": (DisentangledConv(CHANNELS, (3, 3), fold=True), "nn.Conv", "-"),
+}
+
+DEPTHWISE_CONV = functools.partial(nn.Conv, CHANNELS, (3, 3), feature_group_count=CHANNELS, use_bias=False)
+SLICES = functools.partial(DEPTHWISE_CONV, conv_general_dilated=conv_general_dilated)
+DEPTHWISE: Contenders = {
+    "XLA, stride 1": (DEPTHWISE_CONV(), "-", "-"),
+    "shifted slices, stride 1": (SLICES(), "XLA, stride 1", "-"),
+    "XLA, stride 2": (DEPTHWISE_CONV(strides=2), "-", "-"),
+    "shifted slices, stride 2": (SLICES(strides=2), "XLA, stride 2", "-"),
 }
 
 
