@@ -91,13 +91,21 @@ decay 5e-4 on kernels, batch {BATCH_SIZE}.
 
 
 def draw(lines: Lines, path: pathlib.Path) -> None:
-    """Draws widths and receptive fields of the convolutions that the lines are of, the first dataset's alone."""
+    """Draws widths and receptive fields of the convolutions that the lines are of, table under table."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    lines = [line for line in lines if line["title"] == lines[0]["title"]]
-    figure: Any = Figure(figsize=(11, 6), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1))
+    titles = list(dict.fromkeys(line["title"] for line in lines))
+    figure: Any = Figure(figsize=(11, 6.5 * len(titles)), layout="constrained")
+    for title, sheet in zip(titles, figure.subfigures(len(titles), 1, squeeze=False).flat, strict=True):
+        _draw_table([line for line in lines if line["title"] == title], sheet)
+        sheet.suptitle(title)
+    FigureCanvasAgg(figure).print_png(str(path))
+
+
+def _draw_table(lines: Lines, sheet: Any) -> None:
+    """Draws the widths of each arm, layer by layer, and under them its receptive field."""
+    upper, lower = sheet.subfigures(2, 1)
     axes = upper.subplots()
     for line in lines:
         names = list(line["sigmas"][0])
@@ -116,4 +124,3 @@ def draw(lines: Lines, path: pathlib.Path) -> None:
         panel.set_title(line["arm"], fontsize="small")
         panel.set_axis_off()
     lower.suptitle("effective receptive field of the centre of stage 2 (root of the mean gradient)", fontsize="small")
-    FigureCanvasAgg(figure).print_png(str(path))
