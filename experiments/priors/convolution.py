@@ -7,9 +7,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
+from jax.typing import ArrayLike
 
 from experiments.explained import make_field, spread_evenly
-from experiments.priors.runs import Budget, time_ratios, trained
+from experiments.priors.runs import Budget, time_ratios, trained, untrained
 from jaxaug import DisentangledConv, create_model
 from jaxaug.data import Dataset
 from jaxaug.explain import receptive_field_spread
@@ -42,6 +43,11 @@ def learned_sigmas(params: Any) -> dict[str, float]:
     return dict(sorted(found.items(), key=lambda item: (item[0] != "stem/conv", item[0])))
 
 
+def spread(field: ArrayLike) -> float:
+    """Returns the spread of a receptive field in pixels, the mean of both axes."""
+    return np.asarray(receptive_field_spread(jnp.asarray(field))).mean().item()
+
+
 def row(arm: str, datasets: list[Dataset], budget: Budget) -> dict[str, Any]:
     """Returns accuracies, widths and receptive fields of one convolution, seed by seed."""
     model = models(datasets[0].num_classes)[arm]
@@ -50,11 +56,13 @@ def row(arm: str, datasets: list[Dataset], budget: Budget) -> dict[str, Any]:
     images = test.images[spread_evenly(IMAGES, len(test.labels))] / np.float32(255)
     field = make_field(model, datasets[0], LAYER)
     fields = [np.asarray(field(state.inference_variables, images)) for state in states]
+    first = [field(state.inference_variables, images) for state in untrained(model, datasets)]
     mean = np.mean([f / f.max() for f in fields], axis=0)
     return {
         "accuracies": [record["test_accuracy"] for record in records],
         "sigmas": [learned_sigmas(state.params) for state in states],
-        "spreads": [np.asarray(receptive_field_spread(jnp.asarray(f))).mean().item() for f in fields],
+        "initial spreads": [spread(f) for f in first],
+        "spreads": [spread(f) for f in fields],
         "field": np.round(mean, 4).tolist(),
     }
 

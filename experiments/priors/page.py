@@ -35,13 +35,15 @@ def error_table(lines: Lines, title: str) -> str:
 def width_table(lines: Lines) -> str:
     """Returns the spreads of the receptive fields, and the widths of the Gaussians as they were learned."""
     out = [
-        "\n| convolution | spread of the receptive field, pixels | sigma, least to most of the layers |",
-        "|---|---|---|",
+        "\n| convolution | spread of the receptive field before training, pixels | after it | "
+        "sigma, least to most of the layers |",
+        "|---|---|---|---|",
     ]
     for line in lines:
         sigmas = [value for run in line["sigmas"] for value in run.values()]
         said = f"{min(sigmas):.2f} to {max(sigmas):.2f}" if sigmas else "-"
-        out.append(f"| {line['arm']} | {mean_text(np.array(line['spreads']), sample_deviation)} | {said} |")
+        spreads = (mean_text(np.array(line[name]), sample_deviation) for name in ("initial spreads", "spreads"))
+        out.append(f"| {line['arm']} | {' | '.join(spreads)} | {said} |")
     return "\n".join(out) + "\n"
 
 

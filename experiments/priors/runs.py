@@ -15,7 +15,7 @@ from experiments.populations import all_finite, trained_seeds
 from jaxaug import always, chain, crop, flip_left_right, on_images
 from jaxaug.compose import Augmentation
 from jaxaug.data import Dataset
-from jaxaug.training import TrainState
+from jaxaug.training import TrainState, init_state, make_optimizer
 from jaxaug.training.device_data import device_split, gathered_batch
 from jaxaug.training.loop import Record
 
@@ -62,6 +62,13 @@ def trained(
         trunks=features_of,
     )
     return all_finite(states), [seed[-1] for seed in records]
+
+
+def untrained(model: nn.Module, datasets: Sequence[Dataset]) -> list[TrainState]:
+    """Returns the state that every seed begins with."""
+    optimizer, strategy = make_optimizer("sgd", learning_rate=0.0), always(augmentation(datasets[0]))
+    keys = map(jax.random.key, range(len(datasets)))
+    return [init_state(key, model, optimizer, strategy, shape=datasets[0].shape, num_examples=1) for key in keys]
 
 
 def time_ratios(models: dict[str, nn.Module], dataset: Dataset, turns: int) -> dict[str, float]:

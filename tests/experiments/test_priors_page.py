@@ -12,7 +12,7 @@ from PIL import Image
 
 from experiments.priors import __main__ as script
 from experiments.priors import convolution, long_tail, pooling
-from experiments.priors.runs import Budget, trained
+from experiments.priors.runs import Budget, trained, untrained
 from jaxaug import create_model, data
 
 
@@ -39,12 +39,25 @@ def test_the_second_stage_keeps_the_features() -> None:
     assert 0 <= record["test_accuracy"] <= 1
 
 
+def test_a_rate_of_next_to_nothing_leaves_the_weights_as_they_begin() -> None:
+    synthetic = data.load("synthetic:8x8x1,3,120")
+    model = create_model("cnn", 3, width=2)
+    states, _ = trained(model, [synthetic, synthetic], Budget(1, 1e-30))
+    for state, first in zip(states, untrained(model, [synthetic, synthetic]), strict=True):
+        jax.tree.map(np.testing.assert_array_equal, state.params, first.params)
+
+
 def test_rows_are_run_once_and_page_and_picture_are_made_of_them(
     tmp_path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "page.jsonl"
     accuracies = {"accuracies": [0.75, 0.5]}
-    fields = {"sigmas": [{"stem/conv": 0.5}, {"stem/conv": 0.75}], "spreads": [2.0, 3.0], "field": np.eye(4).tolist()}
+    fields = {
+        "sigmas": [{"stem/conv": 0.5}, {"stem/conv": 0.75}],
+        "initial spreads": [1.0, 2.0],
+        "spreads": [2.0, 3.0],
+        "field": np.eye(4).tolist(),
+    }
     stage = {"accuracy": [0.5, 0.75], "many_shot": [0.5, 0.5], "medium_shot": [None, None], "few_shot": [0.25, 0.5]}
     monkeypatch.setattr(pooling, "arms", lambda: {"strided": None, "maximum": None})
     monkeypatch.setattr(convolution, "arms", lambda: {"plain": None})
@@ -68,7 +81,7 @@ def test_rows_are_run_once_and_page_and_picture_are_made_of_them(
     ]
     page = path.with_suffix(".md").read_text()
     assert "| maximum | 37.50 ± 17.68 | +0.00 ± 0.00 | 1 | 1.25 |" in page
-    assert "| plain | 2.50 ± 0.71 | 0.50 to 0.75 |" in page
+    assert "| plain | 1.50 ± 0.71 | 2.50 ± 0.71 | 0.50 to 0.75 |" in page
     assert "| plain | second stage | 37.50 ± 17.68 | 50.00 ± 0.00 | - | 62.50 ± 17.68 |" in page
     assert np.asarray(Image.open(path.with_suffix(".png")).convert("L")).std() > 5
     capsys.readouterr()
