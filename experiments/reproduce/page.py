@@ -53,8 +53,7 @@ def block_table(lines: Lines, scale: Scale, block: Block) -> str:
                 printed_text(arm.figure),
                 mean_of(np.array(line["errors"]), sample_deviation),
                 "-" if printed is None else f"{printed:+.2f}",
-                "-" if ours is None else f"{ours.mean:+.2f} ± {ours.deviation:.2f}",
-                "-" if ours is None else f"{ours.p:.2g}",
+                *difference_texts(ours),
                 str(len(line["errors"])),
                 cost_text(line, base),
                 f"{np.mean(line['seconds']) / 60:.1f}" if line.get("seconds") else "-",
@@ -64,6 +63,15 @@ def block_table(lines: Lines, scale: Scale, block: Block) -> str:
             ours_text = mean_of(np.array(errors), sample_deviation)
             rows.append([f"{arm.name}, {name.replace('_', '-')} classes", "-", ours_text, *["-"] * 6])
     return markdown_table(HEADER, rows)
+
+
+def difference_texts(ours: Difference | None) -> tuple[str, str]:
+    """Returns our difference and its p value, which one seed does not give."""
+    if ours is None:
+        return "-", "-"
+    if ours.seeds < 2:
+        return f"{ours.mean:+.2f}", "-"
+    return f"{ours.mean:+.2f} ± {ours.deviation:.2f}", f"{ours.p:.2g}"
 
 
 def printed_text(figure: Figure | None) -> str:
@@ -86,11 +94,13 @@ def cost_text(line: dict[str, Any], base: dict[str, Any] | None) -> str:
 def reading(lines: Lines, scale: Scale, table: Table) -> str:
     """Returns a sentence on what the finished arms confirm, contradict or leave undecided."""
     found: dict[str, list[str]] = {"confirmed": [], "contradicted": [], "undecided": []}
-    for block in table.blocks_at(scale):
+    blocks = table.blocks_at(scale)
+    for block in blocks:
+        where = f" ({block.name})" if len(blocks) > 1 else ""
         for arm in block.arms:
             printed, ours = printed_difference(block, arm), difference(lines, scale, block, arm)
             if printed is not None and ours is not None:
-                found[verdict(ours, printed)].append(f"{arm.name} ({block.name})")
+                found[verdict(ours, printed)].append(f"{arm.name}{where}")
     if not any(found.values()):
         return "The source prints no differences that these arms could confirm or contradict."
     said = [f"{name}: {', '.join(arms)}" for name, arms in found.items() if arms]
