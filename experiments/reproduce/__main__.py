@@ -5,6 +5,7 @@ in results/reproduce/TABLE.jsonl; page and picture beside it are made from those
 """
 
 import dataclasses
+import hashlib
 import pathlib
 import shlex
 import sys
@@ -44,7 +45,7 @@ class Command:
     blocks: tuple[str, ...] = ()
     """Run only these blocks of the table."""
     runs: pathlib.Path = pathlib.Path("runs/reproduce")
-    """Where the runs are kept."""
+    """Where the runs are kept, those that several tables ask for once."""
     results: pathlib.Path = pathlib.Path("results")
     """The lines are in reproduce/TABLE.jsonl here; what was measured before is read from here, too."""
 
@@ -66,11 +67,10 @@ def finished_arm(
     """Returns the line of an arm, after the runs of its seeds, each of which is said before it begins."""
     cut = table.cuts[command.scale]
     options = arguments(table, block, arm, command.scale)
-    name = "-".join("".join(c if c.isalnum() else "_" for c in part) for part in (block.name, arm.name))
     directories = []
     for seed in range(command.seeds or cut.seeds):
         say(seed)
-        path = command.runs / command.scale / table.name / f"{name}-{seed}"
+        path = command.runs / f"{run_name(options)}-{seed}"
         run = finished(path, [*located(options, places), "--seed", str(seed)])
         if table.second_stage:
             second = [*options, *second_stage(run), "--features-from", str(path)]
@@ -85,6 +85,11 @@ def finished_arm(
         "command": f"python -m experiments.train {shlex.join(options)}",
         **measured(directories),
     }
+
+
+def run_name(options: Sequence[str]) -> str:
+    """Returns the name that a run has for what it does: what several tables ask for is run once."""
+    return f"{options[0]}-{hashlib.sha256(shlex.join(options).encode()).hexdigest()[:12]}"
 
 
 def second_stage(first: RunDirectory) -> list[str]:
