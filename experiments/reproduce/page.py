@@ -118,11 +118,11 @@ def page(table: Table, lines: Lines) -> str:
         "all errors, so only differences are compared with the paper's."
         + "".join(f" [{mark}]: {words}." for mark, words in MARKS.items() if mark in marks)
     )
-    parts = [f"# {table.title}", textwrap.fill(about, 120)]
+    parts = [f"# {table.title}", textwrap.fill(about, 120, break_on_hyphens=False)]
     for scale in SCALES:
         if not any(line["scale"] == scale for line in lines):
             continue
-        parts.append(f"## Scale: {scale}\n\n{textwrap.fill(reading(lines, scale, table), 120)}")
+        parts.append(f"## Scale: {scale}\n\n{textwrap.fill(reading(lines, scale, table), 120, break_on_hyphens=False)}")
         for block in table.blocks_at(scale):
             here = [line for line in lines if (line["scale"], line["block"]) == (scale, block.name)]
             if here:
