@@ -16,7 +16,8 @@ from typing import Any
 import tyro
 
 from experiments.reproduce.earlier import earlier_lines
-from experiments.reproduce.page import draw, line_of, page
+from experiments.reproduce.lines import line_of
+from experiments.reproduce.page import draw, page
 from experiments.reproduce.recipe import Places, arguments, located
 from experiments.reproduce.runs import RunStoppedError, finished, measured
 from experiments.reproduce.searched import searched_policy

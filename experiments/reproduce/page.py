@@ -6,30 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from experiments.reproduce.additivity import additivity
+from experiments.reproduce.lines import Lines, difference, difference_texts, line_of
 from experiments.reproduce.table import MARKS, SCALES, Arm, Block, Figure, Scale, Table
 from experiments.reproduce.verdict import LEVEL, verdict
-from experiments.result_lines import Difference, paired_difference, sample_deviation
+from experiments.result_lines import sample_deviation
 from experiments.run_directory import environment_in_words
 from experiments.tables import markdown_table, mean_of
 
-Lines = list[dict[str, Any]]
 HEADER = (
     "arm", "paper, %", "ours, %", "difference: paper", "ours", "p", "seeds", "time of an example", "minutes of a run",
 )  # fmt: skip
-
-
-def line_of(lines: Lines, scale: Scale, block: Block, arm: Arm) -> dict[str, Any] | None:
-    """Returns the line of a finished arm."""
-    key = (scale, block.name, arm.name)
-    return next((line for line in lines if (line["scale"], line["block"], line["arm"]) == key), None)
-
-
-def difference(lines: Lines, scale: Scale, block: Block, arm: Arm) -> Difference | None:
-    """Returns the arm's error minus that of the block's first, None while one of them is not finished."""
-    line, base = (line_of(lines, scale, block, one) for one in (arm, block.arms[0]))
-    if line is None or base is None or arm is block.arms[0]:
-        return None
-    return paired_difference(np.array(line["errors"]), np.array(base["errors"]))
 
 
 def printed_difference(block: Block, arm: Arm) -> float | None:
@@ -63,15 +50,6 @@ def block_table(lines: Lines, scale: Scale, block: Block) -> str:
             ours_text = mean_of(np.array(errors), sample_deviation)
             rows.append([f"{arm.name}, {name.replace('_', '-')} classes", "-", ours_text, *["-"] * 6])
     return markdown_table(HEADER, rows)
-
-
-def difference_texts(ours: Difference | None) -> tuple[str, str]:
-    """Returns our difference and its p value, which one seed does not give."""
-    if ours is None:
-        return "-", "-"
-    if ours.seeds < 2:
-        return f"{ours.mean:+.2f}", "-"
-    return f"{ours.mean:+.2f} ± {ours.deviation:.2f}", f"{ours.p:.2g}"
 
 
 def printed_text(figure: Figure | None) -> str:
@@ -128,11 +106,12 @@ def page(table: Table, lines: Lines) -> str:
             if here:
                 about = "; ".join(dict.fromkeys(line["about"] for line in here))
                 parts.append(f"### {block.name}\n\n{about}.\n\n{block_table(lines, scale, block)}")
+                parts.append(additivity(lines, scale, block))
     parts.append(f"![Differences to the first arm, ours and the paper's]({table.name}.png)")
     commands = sorted({line["command"] for line in lines})
     parts.append("```sh\n" + "\n".join(commands) + "\n```")
     parts.append("; ".join(sorted({environment_in_words(line) for line in lines})) + ".")
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def draw(table: Table, lines: Lines, path: pathlib.Path) -> None:

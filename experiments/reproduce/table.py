@@ -31,6 +31,8 @@ class Arm(NamedTuple):
     augment: tuple[str, ...] = ()
     """Augmentations after those of the recipe; {half} stands for half the side of the images."""
     figure: Figure | None = None
+    parts: tuple[str, ...] = ()
+    """Names of the arms that this one puts together."""
 
 
 class Block(NamedTuple):

@@ -12,8 +12,10 @@ from PIL import Image
 import experiments.reproduce.__main__ as reproduce
 from experiments import train
 from experiments.build import built_model
+from experiments.reproduce.additivity import additivity, combined
 from experiments.reproduce.earlier import earlier_lines
-from experiments.reproduce.page import difference, difference_texts, page, printed_difference, printed_text
+from experiments.reproduce.lines import difference, difference_texts
+from experiments.reproduce.page import page, printed_difference, printed_text
 from experiments.reproduce.recipe import Places, arguments, located
 from experiments.reproduce.runs import RunStoppedError
 from experiments.reproduce.table import SCALES, Arm, Block, Cut, Figure, Table
@@ -137,6 +139,29 @@ def test_one_seed_has_neither_deviation_nor_p():
     assert difference_texts(paired_difference(np.array([seed + 1.25]), np.array([seed]))) == ("+1.25", "-")
     assert difference_texts(Difference(-0.5, 0.25, 0.031, 3)) == ("-0.50 ± 0.25", "0.031")
     assert difference_texts(None) == ("-", "-")
+
+
+def test_parts_add_up_or_do_not():
+    block = Block(
+        "b", "digits", (Arm("none"), Arm("x"), Arm("y"), Arm("x + y", parts=("x", "y")), Arm("y + x", parts=("y", "x")))
+    )
+    errors = {
+        "none": [10.0, 11.0, 12.0],
+        "x": [9.0, 10.0, 11.0],  # -1
+        "y": [8.0, 9.0, 10.0, 99.0],  # -2
+        "x + y": [9.0, 10.5, 11.0],  # -1, -0.5, -1 where the sum is -3
+        "y + x": [7.5, 7.5, 9.0],  # -2.5, -3.5, -3
+    }
+    lines = [{"scale": "cpu", "block": "b", "arm": arm, "errors": values} for arm, values in errors.items()]
+    text = additivity(lines, "cpu", block)
+    assert "Of 2 combinations, at p < 0.05, 1 cannot be told from the sum of their parts, 0 err less, 1 more." in text
+    p = scipy.stats.ttest_rel([2.0, 2.5, 2.0], [0.0] * 3).pvalue
+    assert f"| x + y | -3.00 | +2.17 ± 0.29 | {p:.2g} |" in text
+    assert "| y + x | -3.00 | +0.00 ± 0.50 | 1 |" in text
+    assert [arm.name for arm, *_ in combined(lines[:4], "cpu", block)] == ["x + y"]
+    assert additivity(lines[:3], "cpu", block) == ""
+    [stacked] = TABLES["stacked"].blocks
+    assert sum(bool(arm.parts) for arm in stacked.arms) == 11
 
 
 def test_what_was_measured_before_is_taken_over():

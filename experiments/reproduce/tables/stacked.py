@@ -18,7 +18,8 @@ def combinations() -> tuple[Arm, ...]:
     found = [Arm("crop and flip")]
     for count in (1, 2, 3, 4):
         for names in itertools.combinations(PARTS, count):
-            found.append(Arm(" + ".join(names), tuple(option for name in names for option in PARTS[name])))
+            options = tuple(option for name in names for option in PARTS[name])
+            found.append(Arm(" + ".join(names), options, parts=names if count > 1 else ()))
     return tuple(found)
 
 

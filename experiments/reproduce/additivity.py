@@ -1,0 +1,49 @@
+"""Whether parts that are put together change the error by the sum of what each changes alone."""
+
+from typing import Any
+
+import numpy as np
+
+from experiments.reproduce.lines import Lines, difference_texts, line_of
+from experiments.reproduce.table import Arm, Block, Scale
+from experiments.reproduce.verdict import LEVEL
+from experiments.result_lines import Difference, paired_difference
+from experiments.tables import markdown_table
+
+HEADER = ("together", "sum of the parts", "difference to the sum", "p")
+
+
+def combined(lines: Lines, scale: Scale, block: Block) -> list[tuple[Arm, float, Difference]]:
+    """Returns each finished combination, the sum of what its parts change alone, and how far it is from that sum."""
+    known = {arm.name: arm for arm in block.arms}
+
+    def errors(arm: Arm) -> Any:
+        line = line_of(lines, scale, block, arm)
+        return None if line is None else np.array(line["errors"])
+
+    found = []
+    base = errors(block.arms[0])
+    for arm in block.arms:
+        needed = [errors(arm), *(errors(known[part]) for part in arm.parts), base]
+        if not arm.parts or any(one is None for one in needed):
+            continue
+        seeds = min(map(len, needed))
+        together, *alone = (one[:seeds] - base[:seeds] for one in needed[:-1])
+        total = np.sum(alone, axis=0)
+        found.append((arm, float(total.mean()), paired_difference(together, total)))
+    return found
+
+
+def additivity(lines: Lines, scale: Scale, block: Block) -> str:
+    """Returns a sentence and a table on the combinations of a block, nothing where there are none."""
+    found = combined(lines, scale, block)
+    if not found:
+        return ""
+    apart = [ours for _, _, ours in found if ours.p < LEVEL]
+    worse = sum(ours.mean > 0 for ours in apart)
+    said = (
+        f"Of {len(found)} combinations, at p < {LEVEL}, {len(found) - len(apart)} cannot be told from the sum of their "
+        f"parts, {len(apart) - worse} err less, {worse} more."
+    )
+    rows = [[arm.name, f"{total:+.2f}", *difference_texts(ours)] for arm, total, ours in found]
+    return f"{said}\n\n{markdown_table(HEADER, rows)}"

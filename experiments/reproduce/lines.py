@@ -1,0 +1,33 @@
+"""The lines of finished arms, and how far an arm's errors are from those of its block's first."""
+
+from typing import Any
+
+import numpy as np
+
+from experiments.reproduce.table import Arm, Block, Scale
+from experiments.result_lines import Difference, paired_difference
+
+Lines = list[dict[str, Any]]
+
+
+def line_of(lines: Lines, scale: Scale, block: Block, arm: Arm) -> dict[str, Any] | None:
+    """Returns the line of a finished arm."""
+    key = (scale, block.name, arm.name)
+    return next((line for line in lines if (line["scale"], line["block"], line["arm"]) == key), None)
+
+
+def difference(lines: Lines, scale: Scale, block: Block, arm: Arm) -> Difference | None:
+    """Returns the arm's error minus that of the block's first, None while one of them is not finished."""
+    line, base = (line_of(lines, scale, block, one) for one in (arm, block.arms[0]))
+    if line is None or base is None or arm is block.arms[0]:
+        return None
+    return paired_difference(np.array(line["errors"]), np.array(base["errors"]))
+
+
+def difference_texts(ours: Difference | None) -> tuple[str, str]:
+    """Returns our difference and its p value, which one seed does not give."""
+    if ours is None:
+        return "-", "-"
+    if ours.seeds < 2:
+        return f"{ours.mean:+.2f}", "-"
+    return f"{ours.mean:+.2f} ± {ours.deviation:.2f}", f"{ours.p:.2g}"
