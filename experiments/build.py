@@ -19,6 +19,7 @@ from experiments.config import Config
 from experiments.second_stage import with_features
 from jaxaug import augment, compose, data, layers, mix, sampling
 from jaxaug.checks import check_number
+from jaxaug.models import pooling
 from jaxaug.models.registry import DECIDED
 from jaxaug.training import (
     Scorer,
@@ -49,7 +50,12 @@ _LAYERS: dict[str, dict[str, Callable[..., nn.Module]]] = {
         "ShakeDrop.without_final_relu": layers.ShakeDrop.without_final_relu,
         "ShakeDrop.with_final_relu": layers.ShakeDrop.with_final_relu,
     },
-    "pool": {"GaussianPool": layers.GaussianPool, "MaxEntropyPool": layers.MaxEntropyPool},
+    "pool": {
+        "GaussianPool": layers.GaussianPool,
+        "MaxEntropyPool": layers.MaxEntropyPool,
+        "MaxPool": pooling.MaxPool,
+        "AveragePool": pooling.AveragePool,
+    },
     "conv": {"DisentangledConv": layers.DisentangledConv},
     "head": {"RotatedDense": layers.RotatedDense},
 }

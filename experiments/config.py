@@ -95,7 +95,7 @@ class Config:
     "ShakeDrop.without_final_relu(noise_level='pixel')"."""
     pool: str | None = None
     """A pooling layer in place of the network's, with its options: GaussianPool, "GaussianPool(prior='half')",
-    "MaxEntropyPool(parameters='learned')"."""
+    "MaxEntropyPool(parameters='learned')", MaxPool, AveragePool."""
     conv: str | None = None
     """A layer in place of the network's spatial convolutions: DisentangledConv, "DisentangledConv(radius=3)"."""
     head: str | None = None

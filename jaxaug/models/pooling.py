@@ -26,13 +26,24 @@ class MaxPool(nn.Module):
 
 
 class AveragePool(nn.Module):
-    """The mean of each window, without padding, the strides being its sides."""
+    """The mean of each window; padding does not count."""
 
     window: tuple[int, int]
     strides: tuple[int, int]
+    padding: Pads = NO_PADS
 
     def __call__(self, x: Float[Array, "b h w c"], deterministic: bool = True) -> Float[Array, "b h2 w2 c"]:
         """Returns the means, added up in float32; a border that fills no window is dropped."""
+        if self.window != self.strides or self.padding != NO_PADS:
+            wide = x.astype(jnp.float32)
+            means = nn.avg_pool(
+                wide,
+                self.window,
+                self.strides,
+                self.padding,  # pyright: ignore[reportArgumentType]
+                count_include_pad=False,
+            )
+            return means.astype(x.dtype)
         return _tiles(x, self.window).mean(axis=(2, 4), dtype=jnp.float32).astype(x.dtype)
 
 

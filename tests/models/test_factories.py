@@ -15,7 +15,7 @@ import scipy.stats
 from jaxaug.layers import DisentangledConv, GaussianPool, RotatedDense, linear_decay
 from jaxaug.models import create_model
 from jaxaug.models.parts import HE_NORMAL, HE_NORMAL_OUT
-from jaxaug.models.pooling import MaxPool
+from jaxaug.models.pooling import AveragePool, MaxPool
 
 KEY = jax.random.key(0)
 IMAGES = jax.random.normal(jax.random.key(1), (2, 8, 8, 3))
@@ -212,6 +212,26 @@ def test_usual_pool_is_the_maximum_of_each_window(window: tuple[int, int], strid
     windows = np.lib.stride_tricks.sliding_window_view(np.asarray(x), window, axis=(1, 2))
     expected = windows[:, :: strides[0], :: strides[1]].max((-2, -1))
     np.testing.assert_array_equal(MaxPool(window=window, strides=strides).apply({}, x), expected)
+
+
+@pytest.mark.parametrize(
+    ("window", "strides", "padding"),
+    [
+        ((2, 2), (2, 2), ((0, 0), (0, 0))),
+        ((3, 3), (2, 2), ((1, 1), (1, 1))),
+        ((3, 2), (1, 2), ((0, 0), (1, 0))),
+        ((2, 2), (2, 2), ((1, 1), (0, 0))),
+    ],
+)
+def test_average_pool_is_the_mean_of_what_lies_inside(window: Any, strides: Any, padding: Any) -> None:
+    x = jax.random.normal(KEY, (2, 8, 11, 3))
+    wide = np.pad(np.asarray(x), ((0, 0), *padding, (0, 0)), constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(wide, window, axis=(1, 2))
+    expected = np.nanmean(windows[:, :: strides[0], :: strides[1]], (-2, -1))
+    pool = AveragePool(window=window, strides=strides, padding=padding)
+    np.testing.assert_allclose(pool.apply({}, x), expected, atol=1e-6)
+    half = pool.apply({}, x.astype(jnp.bfloat16))
+    np.testing.assert_allclose(np.asarray(half, np.float32), expected, atol=2e-2)
 
 
 def test_gradient_of_the_usual_pool_goes_to_one_maximum() -> None:
