@@ -229,8 +229,8 @@ def test_average_pool_is_the_mean_of_what_lies_inside(window: Any, strides: Any,
     windows = np.lib.stride_tricks.sliding_window_view(wide, window, axis=(1, 2))
     expected = np.nanmean(windows[:, :: strides[0], :: strides[1]], (-2, -1))
     pool = AveragePool(window=window, strides=strides, padding=padding)
-    np.testing.assert_allclose(pool.apply({}, x), expected, atol=1e-6)
-    half = pool.apply({}, x.astype(jnp.bfloat16))
+    np.testing.assert_allclose(applied(pool, {}, x), expected, atol=1e-6)
+    half = applied(pool, {}, x.astype(jnp.bfloat16))
     np.testing.assert_allclose(np.asarray(half, np.float32), expected, atol=2e-2)
 
 
