@@ -11,7 +11,7 @@ from jaxaug.checks import nearest
 def main() -> int:
     """Runs the named benchmark with the remaining arguments."""
     found = [module.name for module in pkgutil.iter_modules(experiments.benchmark.__path__)]
-    parts = ("__main__", "peers", "prior_layers", "steps", "timing")
+    parts = ("__main__", "peers", "prior_layers", "steps", "timing", "torch_network")
     names = sorted(name for name in found if name not in parts)
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         print(f"usage: python -m experiments.benchmark NAME [options]; NAME is one of: {', '.join(names)}")

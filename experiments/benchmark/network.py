@@ -1,0 +1,100 @@
+"""A training step of PreActResNet-18 beside PyTorch's: `python -m experiments.benchmark network`."""
+
+import dataclasses
+import functools
+import importlib.util
+import statistics
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import tyro
+
+from experiments.benchmark.steps import random_batch, step_call
+from experiments.benchmark.timing import header, keep_freed_memory, ratio_row, seconds_in_turns
+from experiments.benchmark.torch_network import torch_product, torch_step
+from experiments.run_directory import environment, environment_in_words
+from jaxaug import create_model, never
+from jaxaug.training import init_state, make_optimizer, make_train_step
+
+MODEL, CLASSES = "preact_resnet18", 10
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """What to measure, and how long."""
+
+    precisions: tuple[Precision, ...] = ("float32", "bfloat16")
+    """In what convolutions and products are computed; weights, statistics and loss are float32."""
+    batch_size: int = 128
+    """Images of 32 x 32 in a step."""
+    repetitions: int = 25
+    """Turns of each contender."""
+    matrix: int = 4096
+    """Side of the square matrices whose product gives the rate of the device."""
+
+
+def product_call(size: int, dtype: Precision) -> Callable[[], Any]:
+    """Returns a call of a product of two matrices."""
+    a = jax.random.normal(jax.random.key(0), (size, size), jnp.dtype(dtype))
+    return functools.partial(jax.jit(jnp.matmul), a, a)
+
+
+def step_flops(batch: dict[str, jax.Array]) -> float:
+    """Returns the floating-point operations of a training step in float32, as XLA counts them."""
+    model, optimizer, strategy = create_model(MODEL, CLASSES), make_optimizer(learning_rate=0.01), never()
+
+    def initial(key: jax.Array) -> Any:
+        return init_state(key, model, optimizer, strategy, shape=(32, 32, 3), num_examples=len(batch["index"]))
+
+    state = jax.eval_shape(initial, jax.random.key(0))
+    lowered = jax.jit(make_train_step(model, optimizer, strategy)).lower(state, batch)
+    analysis: Any = lowered.cost_analysis()
+    return float(analysis["flops"])
+
+
+def main() -> None:
+    """Measures, and prints Markdown tables."""
+    command = tyro.cli(Command, description=__doc__)
+    keep_freed_memory()
+    batch = random_batch(command.batch_size, classes=CLASSES)
+    flops, torch_is_here = step_flops(batch), importlib.util.find_spec("torch") is not None
+    said = "PyTorch is not installed, and not measured"
+    if torch_is_here:
+        import torch  # pyright: ignore[reportMissingImports]
+
+        said = f"PyTorch {torch.__version__}: channels_last, autocast where it is bfloat16, torch.compile"
+    print(
+        f"# A training step of {MODEL}\n\nPrinted by `python -m experiments.benchmark network --batch-size "
+        f"{command.batch_size} --repetitions {command.repetitions}`, medians of turns; {said}; "
+        f"{environment_in_words(environment())}. A step of {command.batch_size} images of 32 x 32 has "
+        f"{flops / 1e9:.0f} GFLOP as XLA counts them. The device's rate is that of a product of matrices of side "
+        f"{command.matrix}, the better of JAX's and PyTorch's.\n"
+    )
+    ratios = []
+    print("| precision | images/s, jaxaug | PyTorch | GFLOP/s of the device | share of it, jaxaug | PyTorch |")
+    print("|---|---|---|---|---|---|")
+    for dtype in command.precisions:
+        model = create_model(MODEL, CLASSES, dtype=jnp.dtype(dtype))
+        calls = {"jaxaug": step_call(model, never(), None, batch)}
+        products = {"jax": product_call(command.matrix, dtype)}
+        if torch_is_here:
+            calls["PyTorch"] = torch_step(batch, bfloat16=dtype == "bfloat16")
+            products["PyTorch"] = torch_product(command.matrix, bfloat16=dtype == "bfloat16")
+        seconds = seconds_in_turns(calls, command.repetitions)
+        rate = 2 * command.matrix**3 / min(map(statistics.median, seconds_in_turns(products, 5).values()))
+        medians = {name: statistics.median(each) for name, each in seconds.items()}
+        per_second = [f"{command.batch_size / each:,.0f}" for each in medians.values()]
+        shares = [f"{flops / each / rate:.2f}" for each in medians.values()]
+        missing = ["-"] * (2 - len(medians))
+        print(
+            f"| {dtype} | {' | '.join(per_second + missing)} | {rate / 1e9:,.0f} | {' | '.join(shares + missing)} |",
+            flush=True,
+        )
+        if torch_is_here:
+            ratios.append(ratio_row(dtype, seconds["jaxaug"], seconds["PyTorch"], "at most 1 on a GPU"))
+    if ratios:
+        print(f"\n{header('time of a step to that of PyTorch')}")
+        print("\n".join(ratios))
