@@ -66,9 +66,10 @@ def main() -> None:
         import torch  # pyright: ignore[reportMissingImports]
 
         said = f"PyTorch {torch.__version__}: channels_last, autocast where it is bfloat16, torch.compile"
+    numbers = f"--batch-size {command.batch_size} --repetitions {command.repetitions} --matrix {command.matrix}"
     print(
-        f"# A training step of {MODEL}\n\nPrinted by `python -m experiments.benchmark network --batch-size "
-        f"{command.batch_size} --repetitions {command.repetitions} --matrix {command.matrix}`, medians of turns; {said}; "
+        f"# A training step of {MODEL}\n\n"
+        f"Printed by `python -m experiments.benchmark network {numbers}`, medians of turns; {said}; "
         f"{environment_in_words(environment())}. A step of {command.batch_size} images of 32 x 32 has "
         f"{flops / 1e9:.0f} GFLOP as XLA counts them. The device's rate is that of a product of matrices of side "
         f"{command.matrix}, the better of JAX's and PyTorch's.\n"
