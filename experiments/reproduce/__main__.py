@@ -68,15 +68,16 @@ def finished_arm(
     """Returns the line of an arm, after the runs of its seeds, each of which is said before it begins."""
     cut = table.cuts[command.scale]
     options = arguments(table, block, arm, command.scale)
-    directories = []
+    runs: list[tuple[RunDirectory, ...]] = []
     for seed in range(command.seeds or cut.seeds):
         say(seed)
         path = command.runs / f"{run_name(options)}-{seed}"
-        run = finished(path, [*located(options, places), "--seed", str(seed)])
+        stages = [finished(path, [*located(options, places), "--seed", str(seed)])]
         if table.second_stage:
-            second = [*options, *second_stage(run), "--features-from", str(path)]
-            run = finished(path.with_name(f"{path.name}-second"), [*located(second, places), "--seed", str(seed)])
-        directories.append(run)
+            second = [*options, *second_stage(stages[0]), "--features-from", str(path)]
+            again = path.with_name(f"{path.name}-second")
+            stages.append(finished(again, [*located(second, places), "--seed", str(seed)]))
+        runs.append(tuple(stages))
     return {
         "table": table.name,
         "scale": command.scale,
@@ -84,7 +85,7 @@ def finished_arm(
         "arm": arm.name,
         "about": cut.about,
         "command": f"python -m experiments.train {shlex.join(options)}",
-        **measured(directories),
+        **measured(runs),
     }
 
 

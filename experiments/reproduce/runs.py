@@ -35,23 +35,23 @@ def finished(path: pathlib.Path, options: Sequence[str]) -> RunDirectory:
     return directory
 
 
-def measured(directories: Sequence[RunDirectory]) -> dict[str, Any]:
-    """Returns what a line says of the finished runs of an arm, seed by seed."""
-    summaries = [json.loads(directory.summary.read_text()) for directory in directories]
-    records = [directory.records() for directory in directories]
-    last = [run[-1] for run in records]
+def measured(runs: Sequence[Sequence[RunDirectory]]) -> dict[str, Any]:
+    """Returns what a line says of an arm's finished runs, for each seed its stages; the last gives the error."""
+    last = [stages[-1].records()[-1] for stages in runs]
+    first = [stages[0].records() for stages in runs]
+    summaries = [[json.loads(stage.summary.read_text()) for stage in stages] for stages in runs]
     shots = {
         name: [100 * (1 - record[f"test_{name}"]) for record in last]
         for name in ("many_shot", "medium_shot", "few_shot")
         if all(record.get(f"test_{name}") is not None for record in last)
     }
     return {
-        "errors": [100 * (1 - summary["last_test_accuracy"]) for summary in summaries],
+        "errors": [100 * (1 - stages[-1]["last_test_accuracy"]) for stages in summaries],
         **({"shots": shots} if shots else {}),
         "train_loss": [record["train_loss"] for record in last],
-        "epochs": summaries[0]["epochs"],
-        "seconds": [summary["seconds"] for summary in summaries],
-        # The first epoch compiles.
-        "examples_per_second": statistics.median(r["examples_per_second"] for run in records for r in run[1:] or run),
-        **machine(json.loads((directories[0].path / "environment.json").read_text())),
+        "epochs": sum(stage["epochs"] for stage in summaries[0]),
+        "seconds": [sum(stage["seconds"] for stage in stages) for stages in summaries],
+        # Of the first stage, without its first epoch, which compiles.
+        "examples_per_second": statistics.median(r["examples_per_second"] for run in first for r in run[1:] or run),
+        **machine(json.loads((runs[0][-1].path / "environment.json").read_text())),
     }

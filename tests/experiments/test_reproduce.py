@@ -223,6 +223,21 @@ def test_a_table_is_run_stopped_and_finished(tmp_path, monkeypatch, capsys):
     assert [line["errors"] for line in twins] == [plain["errors"], noise["errors"]]
 
 
+def test_the_time_of_both_stages_counts_and_the_error_of_the_second(tmp_path, monkeypatch):
+    monkeypatch.setitem(TABLES, "toy", TOY._replace(second_stage=True))
+    assert reproduce.main(["toy", "--seeds", "1", "--runs", str(tmp_path / "runs"), "--results", str(tmp_path)]) == 0
+    lines = [json.loads(line) for line in (tmp_path / "reproduce" / "toy.jsonl").read_text().splitlines()]
+    summaries = {path.parent.name: json.loads(path.read_text()) for path in tmp_path.glob("runs/*/summary.json")}
+    pairs = {name: (summaries[name], summaries[f"{name}-second"]) for name in summaries if not name.endswith("second")}
+    assert len(lines) == len(pairs) == 2
+    expected = {
+        (100 * (1 - second["last_test_accuracy"]), first["seconds"] + second["seconds"])
+        for first, second in pairs.values()
+    }
+    assert {(line["errors"][0], line["seconds"][0]) for line in lines} == expected
+    assert [line["epochs"] for line in lines] == [3, 3]
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
