@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import flax.linen as nn
 import jax
@@ -20,14 +20,14 @@ from experiments.benchmark.prior_layers import (
     Contenders,
     forward_backward,
 )
-from experiments.benchmark.steps import random_batch, step_call
+from experiments.benchmark.steps import abstract_state, random_batch, step_call
 from experiments.benchmark.timing import header, keep_freed_memory, ratio_row, seconds_in_turns
 from experiments.run_directory import environment, environment_in_words
 from jaxaug import ShakeDrop, StochasticDepth, create_model, never
-from jaxaug.training import init_state, make_optimizer, make_train_step
+from jaxaug.training import make_optimizer, make_train_step
 
 Part = Literal["regularizers", "poolings", "convolutions", "depthwise", "compilation"]
-PARTS: tuple[Part, ...] = ("regularizers", "poolings", "convolutions", "depthwise", "compilation")
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,11 +64,7 @@ def compiled_step(name: str, batch_size: int, **options: Any) -> tuple[float, fl
     """Returns the seconds to trace and compile a network's training step, and the GiB of memory that it plans."""
     model = create_model(name, CLASSES, regularizer=SHAKEDROP, **options)
     optimizer, strategy = make_optimizer(learning_rate=0.1, weight_decay=1e-4), never()
-
-    def initial(key: jax.Array) -> Any:
-        return init_state(key, model, optimizer, strategy, shape=(32, 32, 3), num_examples=batch_size)
-
-    state = jax.eval_shape(initial, jax.random.key(0))
+    state = abstract_state(model, optimizer, strategy, batch_size)
     batch = jax.eval_shape(functools.partial(random_batch, batch_size, classes=CLASSES))
     began = time.perf_counter()
     step = jax.jit(make_train_step(model, optimizer, strategy), donate_argnums=0).lower(state, batch).compile()

@@ -11,12 +11,12 @@ import jax
 import jax.numpy as jnp
 import tyro
 
-from experiments.benchmark.steps import random_batch, step_call
+from experiments.benchmark.steps import abstract_state, random_batch, step_call
 from experiments.benchmark.timing import header, keep_freed_memory, ratio_row, seconds_in_turns
 from experiments.benchmark.torch_network import torch_product, torch_step
 from experiments.run_directory import environment, environment_in_words
 from jaxaug import create_model, never
-from jaxaug.training import init_state, make_optimizer, make_train_step
+from jaxaug.training import make_optimizer, make_train_step
 
 MODEL, CLASSES = "preact_resnet18", 10
 Precision = Literal["float32", "bfloat16"]
@@ -45,11 +45,7 @@ def product_call(size: int, dtype: Precision) -> Callable[[], Any]:
 def step_flops(batch: dict[str, jax.Array]) -> float:
     """Returns the floating-point operations of a training step in float32, as XLA counts them."""
     model, optimizer, strategy = create_model(MODEL, CLASSES), make_optimizer(learning_rate=0.01), never()
-
-    def initial(key: jax.Array) -> Any:
-        return init_state(key, model, optimizer, strategy, shape=(32, 32, 3), num_examples=len(batch["index"]))
-
-    state = jax.eval_shape(initial, jax.random.key(0))
+    state = abstract_state(model, optimizer, strategy, len(batch["index"]))
     lowered = jax.jit(make_train_step(model, optimizer, strategy)).lower(state, batch)
     analysis: Any = lowered.cost_analysis()
     return float(analysis["flops"])

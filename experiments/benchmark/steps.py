@@ -32,6 +32,15 @@ def first_state(name: str, dataset: Dataset) -> tuple[TrainState, tuple[Any, Any
     return state, (make_train_step(model, optimizer, never()), make_eval_step(model))
 
 
+def abstract_state(model: nn.Module, optimizer: Any, strategy: Strategy, num_examples: int) -> Any:
+    """Returns shapes and dtypes of a state for images of 32 x 32, to lower a step that is not run."""
+
+    def initial(key: jax.Array) -> TrainState:
+        return init_state(key, model, optimizer, strategy, shape=(32, 32, 3), num_examples=num_examples)
+
+    return jax.eval_shape(initial, jax.random.key(0))
+
+
 def step_call(model: nn.Module, strategy: Strategy, scorer: Scorer | None, batch: Any) -> Callable[[], Any]:
     """Returns a call of one compiled training step; each call goes on from the last."""
     optimizer = make_optimizer(learning_rate=0.01, weight_decay=5e-4)
