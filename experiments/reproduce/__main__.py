@@ -16,7 +16,7 @@ from typing import Any
 import tyro
 
 from experiments.reproduce.earlier import earlier_lines
-from experiments.reproduce.lines import line_of
+from experiments.reproduce.lines import line_of, seeds_in, with_line
 from experiments.reproduce.page import draw, page
 from experiments.reproduce.recipe import Places, arguments, located
 from experiments.reproduce.runs import RunStoppedError, finished, measured
@@ -42,7 +42,7 @@ class Command:
     tiny_imagenet: pathlib.Path | None = None
     """A folder with train and val of some classes of Tiny ImageNet, which stand for ImageNet below scale full."""
     seeds: int | None = None
-    """Seeds of every arm; None takes the scale's."""
+    """Seeds of every arm; None takes the scale's. An arm that has fewer is given those it lacks."""
     blocks: tuple[str, ...] = ()
     """Run only these blocks of the table."""
     runs: pathlib.Path = pathlib.Path("runs/reproduce")
@@ -52,14 +52,20 @@ class Command:
 
 
 def to_run(table: Table, command: Command, lines: list[dict[str, Any]]) -> list[tuple[Block, Arm]]:
-    """Returns the arms that have no line yet; a block that was measured before, with a recipe of its own, is left."""
+    """Returns the arms that lack seeds; a block that was measured before, with a recipe of its own, is left."""
     blocks = table.blocks_at(command.scale)
     for name in command.blocks:
         if name not in [block.name for block in blocks]:
             raise ValueError(f"--blocks takes some of {', '.join(block.name for block in blocks)}; got {name}.")
     earlier = {line["block"] for line in lines if "earlier" in line and line["scale"] == command.scale}
     chosen = [b for b in blocks if b.name not in earlier and (not command.blocks or b.name in command.blocks)]
-    return [(b, arm) for b in chosen for arm in b.arms if line_of(lines, command.scale, b, arm) is None]
+    wanted = seeds_of(table, command)
+    return [(b, arm) for b in chosen for arm in b.arms if seeds_in(line_of(lines, command.scale, b, arm)) < wanted]
+
+
+def seeds_of(table: Table, command: Command) -> int:
+    """Returns how many seeds an arm is asked for."""
+    return command.seeds or table.cuts[command.scale].seeds
 
 
 def finished_arm(
@@ -69,7 +75,7 @@ def finished_arm(
     cut = table.cuts[command.scale]
     options = arguments(table, block, arm, command.scale)
     runs: list[tuple[RunDirectory, ...]] = []
-    for seed in range(command.seeds or cut.seeds):
+    for seed in range(seeds_of(table, command)):
         say(seed)
         path = command.runs / f"{run_name(options)}-{seed}"
         stages = [finished(path, [*located(options, places), "--seed", str(seed)])]
@@ -108,7 +114,7 @@ def written(table: Table, lines: list[dict[str, Any]], path: pathlib.Path) -> No
 
 
 def run(command: Command) -> int:
-    """Runs what is not in the lines yet."""
+    """Runs what the lines lack."""
     table = named_table(command.table)
     if command.seeds is not None:
         check_size("experiments.reproduce", "--seeds", command.seeds, 1)
@@ -133,7 +139,7 @@ def run(command: Command) -> int:
         except RunStoppedError as stopped:
             print(f"The same command goes on from here; {len(lines)} arms are in {path}.", file=sys.stderr)
             return stopped.status
-        lines = [*lines, line]
+        lines = with_line(lines, line)
         written(table, lines, path)
     print(f"{path.with_suffix('.md')} has the table.")
     return 0

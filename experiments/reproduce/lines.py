@@ -13,7 +13,24 @@ Lines = list[dict[str, Any]]
 def line_of(lines: Lines, scale: Scale, block: Block, arm: Arm) -> dict[str, Any] | None:
     """Returns the line of a finished arm."""
     key = (scale, block.name, arm.name)
-    return next((line for line in lines if (line["scale"], line["block"], line["arm"]) == key), None)
+    return next((line for line in lines if arm_key(line) == key), None)
+
+
+def arm_key(line: dict[str, Any]) -> tuple[str, str, str]:
+    """Returns what tells the arms of a table apart."""
+    return line["scale"], line["block"], line["arm"]
+
+
+def seeds_in(line: dict[str, Any] | None) -> int:
+    """Returns how many seeds a line is of."""
+    return 0 if line is None else len(line["errors"])
+
+
+def with_line(lines: Lines, line: dict[str, Any]) -> Lines:
+    """Returns the lines with one more, or with one in place of that of the same arm with fewer seeds."""
+    if arm_key(line) in map(arm_key, lines):
+        return [line if arm_key(old) == arm_key(line) else old for old in lines]
+    return [*lines, line]
 
 
 def difference(lines: Lines, scale: Scale, block: Block, arm: Arm) -> Difference | None:

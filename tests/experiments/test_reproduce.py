@@ -215,6 +215,16 @@ def test_a_table_is_run_stopped_and_finished(tmp_path, monkeypatch, capsys):
         assert np.asarray(picture.convert("L")).std() > 10
     assert reproduce.main(["toy", *places]) == 0
     assert "seed" not in capsys.readouterr().out
+    # More seeds are added to those that are there, fewer change nothing.
+    assert reproduce.main(["toy", "--seeds", "3", *places]) == 0
+    assert "digits, noise (2 of 2 arms" in capsys.readouterr().out
+    longer = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["arm"] for line in longer] == ["plain", "noise"]
+    assert [len(line["errors"]) for line in longer] == [3, 3]
+    assert [line["errors"][:2] for line in longer] == [plain["errors"], noise["errors"]]
+    assert len(list(tmp_path.glob("runs/*"))) == 6
+    assert reproduce.main(["toy", "--seeds", "1", *places]) == 0
+    assert [json.loads(line) for line in path.read_text().splitlines()] == longer
     # What another table asks for, too, is not run again.
     monkeypatch.setitem(TABLES, "twin", TOY._replace(name="twin"))
     monkeypatch.setattr(train, "main", lambda _: pytest.fail("it was run again"))
