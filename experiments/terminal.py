@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import shlex
 import sys
 import time
 import warnings
@@ -19,6 +20,11 @@ def exit_status(run: Callable[[], int | None], *mistakes: type[Exception]) -> in
     except mistakes as error:
         print(f"error: {sentence(error)}", file=sys.stderr)
         return 2
+
+
+def typed_command(*words: str) -> str:
+    """Returns the running command as it was typed; the words name the module, and what follows before the options."""
+    return shlex.join(["python", "-m", *words, *sys.argv[1:]])
 
 
 def sentence(error: Exception) -> str:

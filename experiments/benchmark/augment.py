@@ -13,8 +13,7 @@ import numpy as np
 import tyro
 
 from experiments.benchmark.peers import DEGREES, HOLE, JITTER, PADDING, Call, peers
-from experiments.benchmark.timing import keep_freed_memory, seconds_in_turns
-from experiments.run_directory import environment, environment_in_words
+from experiments.benchmark.timing import keep_freed_memory, provenance, seconds_in_turns
 from jaxaug import augment, mix
 
 SIZES = ((512, 32), (64, 224))
@@ -112,10 +111,9 @@ def main() -> None:
     rng = np.random.default_rng(0)
     print(
         "# The speed of augmentation\n\n"
-        "Printed by `python -m experiments.benchmark augment`: examples/s and time in memory floors (one compiled\n"
-        "`x * 2 + 1` on the batch), contenders in turn in one process, medians of "
-        f"{command.repetitions} turns. The last column is our\nspeed over that of the fastest other library. Ours "
-        f"draw for each example alone; others may draw once per batch.\n{environment_in_words(environment())}.\n"
+        f"{provenance('augment', f'medians of {command.repetitions} turns')} Examples/s and time in memory floors "
+        "(one compiled `x * 2 + 1` on the batch), contenders in turn in one process. The last column is our speed over "
+        "that of the fastest other library. Ours draw for each example alone; others may draw once per batch.\n"
     )
     for batch, side in SIZES:
         images = rng.random((batch, side, side, 3), np.float32)

@@ -9,8 +9,7 @@ import jax
 import tyro
 
 from experiments.benchmark.steps import random_batch
-from experiments.benchmark.timing import header, keep_freed_memory, ratio_row, seconds_in_turns
-from experiments.run_directory import environment, environment_in_words
+from experiments.benchmark.timing import header, keep_freed_memory, provenance, ratio_row, seconds_in_turns
 from jaxaug import cam, create_model, grad_cam
 
 
@@ -79,8 +78,7 @@ def main() -> None:
     seconds = seconds_in_turns(calls, command.repetitions)
     print(
         "# What attention maps cost beside the forward pass\n\n"
-        f"Printed by `python -m experiments.benchmark explain`, medians of {command.repetitions} turns; "
-        f"{environment_in_words(environment())}.\n"
+        f"{provenance('explain', f'medians of {command.repetitions} turns')}\n"
     )
     print(header(f"time of {command.model} and a map each of {command.images} images, to the forward pass"))
     for name, goal in GOALS.items():

@@ -21,8 +21,7 @@ from experiments.benchmark.prior_layers import (
     forward_backward,
 )
 from experiments.benchmark.steps import abstract_state, random_batch, step_call
-from experiments.benchmark.timing import header, keep_freed_memory, ratio_row, seconds_in_turns
-from experiments.run_directory import environment, environment_in_words
+from experiments.benchmark.timing import header, keep_freed_memory, provenance, ratio_row, seconds_in_turns
 from jaxaug import ShakeDrop, StochasticDepth, create_model, never
 from jaxaug.training import make_optimizer, make_train_step
 
@@ -85,15 +84,14 @@ def print_regularizers(command: Command) -> None:
         print(ratio_row(name, seconds[name], seconds["none"], goal))
 
 
-def print_layers(layers: Contenders, command: Command) -> None:
+def print_layers(contenders: Contenders, command: Command) -> None:
     """Prints what layers cost alone beside what they replace."""
     size = f"{command.layer_batch_size} x {SIDE} x {SIDE} x {CHANNELS}"
-    calls = {name: forward_backward(layer, command.layer_batch_size) for name, (layer, _, _) in layers.items()}
+    calls = {name: forward_backward(layer, command.layer_batch_size) for name, layer in contenders.layers.items()}
     seconds = seconds_in_turns(calls, command.repetitions)
     print(f"\n{header(f'forward and backward at {size}, to the layer it replaces')}")
-    for name, (_, usual, goal) in layers.items():
-        if usual in layers:
-            print(ratio_row(f"{name} / {usual}", seconds[name], seconds[usual], goal), flush=True)
+    for name, usual, goal in contenders.ratios:
+        print(ratio_row(f"{name} / {usual}", seconds[name], seconds[usual], goal), flush=True)
 
 
 def print_compilation(command: Command) -> None:
@@ -111,11 +109,7 @@ def main() -> None:
     """Measures, and prints Markdown tables."""
     command = tyro.cli(Command, description=__doc__)
     keep_freed_memory()
-    print(
-        "# What layers cost\n\n"
-        f"Printed by `python -m experiments.benchmark layers`, medians of {command.repetitions} turns; "
-        f"{environment_in_words(environment())}."
-    )
+    print(f"# What layers cost\n\n{provenance('layers', f'medians of {command.repetitions} turns')}")
     parts: dict[Part, Callable[[Command], None]] = {
         "regularizers": print_regularizers,
         "poolings": functools.partial(print_layers, POOLS),

@@ -11,8 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from experiments.benchmark.timing import header, ratio_row, seconds_in_turns
-from experiments.run_directory import environment, environment_in_words
+from experiments.benchmark.timing import header, provenance, ratio_row, seconds_in_turns
 from jaxaug import chain, create_model, crop, data, flip_left_right, mixup, never, on_images, on_pairs, ricap
 from jaxaug.training import Hooks, TrainState, fit, init_state, make_eval_step, make_optimizer, make_train_step
 from jaxaug.training.device_data import device_split
@@ -146,8 +145,7 @@ def main() -> None:
     command = tyro.cli(Command, description=__doc__)
     print(
         "# What the loop and augmentation cost beside the network\n\n"
-        f"Printed by `python -m experiments.benchmark loop`, medians of {command.repetitions} turns; "
-        f"{environment_in_words(environment())}.\n"
+        f"{provenance('loop', f'medians of {command.repetitions} turns')}\n"
     )
     examples = command.steps * command.batch_size
     network = Setting(command.model, data.load(f"synthetic:32x32x3,10,{examples}"), command.batch_size)

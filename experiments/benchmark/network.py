@@ -12,9 +12,8 @@ import jax.numpy as jnp
 import tyro
 
 from experiments.benchmark.steps import abstract_state, random_batch, step_call
-from experiments.benchmark.timing import header, keep_freed_memory, ratio_row, seconds_in_turns
+from experiments.benchmark.timing import header, keep_freed_memory, provenance, ratio_row, seconds_in_turns
 from experiments.benchmark.torch_network import torch_product, torch_step
-from experiments.run_directory import environment, environment_in_words
 from jaxaug import create_model, never
 from jaxaug.training import make_optimizer, make_train_step
 
@@ -62,13 +61,11 @@ def main() -> None:
         import torch  # pyright: ignore[reportMissingImports]
 
         said = f"PyTorch {torch.__version__}: channels_last, autocast where it is bfloat16, torch.compile"
-    numbers = f"--batch-size {command.batch_size} --repetitions {command.repetitions} --matrix {command.matrix}"
     print(
         f"# A training step of {MODEL}\n\n"
-        f"Printed by `python -m experiments.benchmark network {numbers}`, medians of turns; {said}; "
-        f"{environment_in_words(environment())}. A step of {command.batch_size} images of 32 x 32 has "
-        f"{flops / 1e9:.0f} GFLOP as XLA counts them. The device's rate is that of a product of matrices of side "
-        f"{command.matrix}, the better of JAX's and PyTorch's.\n"
+        f"{provenance('network', f'medians of {command.repetitions} turns', said)} A step of {command.batch_size} "
+        f"images of 32 x 32 has {flops / 1e9:.0f} GFLOP as XLA counts them. The device's rate is that of a product of "
+        f"matrices of side {command.matrix}, the better of JAX's and PyTorch's.\n"
     )
     ratios = []
     print("| precision | images/s, jaxaug | PyTorch | GFLOP/s of the device | share of it, jaxaug | PyTorch |")

@@ -14,9 +14,6 @@ from typing import Any
 
 import numpy as np
 
-# PyTorch's threads otherwise spin for a while after each call, on the cores of the contender whose turn is next.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 Call = Callable[[], Any]
 Maker = Callable[[np.ndarray, np.ndarray], Call]
 DEGREES, PADDING, HOLE, JITTER = 15.0, 4, 0.5, 0.4

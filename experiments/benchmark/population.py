@@ -12,8 +12,7 @@ from typing import Any
 import jax
 import tyro
 
-from experiments.benchmark.timing import header, ratio_row, seconds_in_turns
-from experiments.run_directory import environment, environment_in_words
+from experiments.benchmark.timing import header, provenance, ratio_row, seconds_in_turns
 from jaxaug import create_model, data, never
 from jaxaug.data import Dataset
 from jaxaug.training import init_population, make_optimizer, make_train_step
@@ -101,10 +100,9 @@ def main() -> None:
     ]
     print(
         "# Populations\n\n"
-        f"Printed by `python -m experiments.benchmark population`, medians of {command.repetitions} turns; "
-        f"{environment_in_words(environment())}. An epoch of all members, each alone in as many threads as there are "
-        "cores, or by vmap, on a CPU in as many parts as there are cores, to an epoch of one after another by the same "
-        "compiled step. `fit_population` takes the engine that has a goal.\n"
+        f"{provenance('population', f'medians of {command.repetitions} turns')} An epoch of all members, each alone in "
+        "as many threads as there are cores, or by vmap, on a CPU in as many parts as there are cores, to an epoch of "
+        "one after another by the same compiled step. `fit_population` takes the engine that has a goal.\n"
     )
     print(header("epoch, to one after another"))
     for name, setting, vmap, taken, goal in settings:

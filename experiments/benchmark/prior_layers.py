@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -49,34 +49,60 @@ class DepthwiseBlurConv(nn.Module):
         return nn.Conv(x.shape[-1], (3, 3))(x)
 
 
-# By name: module or function, the contender it is compared with, and the goal of the ratio.
-Contenders = dict[str, tuple[Any, str, str]]
-POOLS: Contenders = {
-    "nn.max_pool beside the adaptive network": (PooledBesideGuide(lambda x: nn.max_pool(x, TWO, TWO)), "-", "-"),
-    "MaxPool of the networks beside it": (PooledBesideGuide(MaxPool(TWO, TWO)), "-", "-"),
-    "GaussianPool, adaptive": (GaussianPool(), "nn.max_pool beside the adaptive network", "at most 2.0"),
-    "GaussianPool, adaptive, to our MaxPool": (GaussianPool(), "MaxPool of the networks beside it", "-"),
-    "MaxEntropyPool, adaptive": (MaxEntropyPool(), "nn.max_pool beside the adaptive network", "-"),
-    "AveragePool": (AveragePool(TWO, TWO), "-", "-"),
-    "local_statistics": (lambda x: local_statistics(x), "AveragePool", "-"),
-}
-CONVS: Contenders = {
-    "nn.Conv": (nn.Conv(CHANNELS, (3, 3)), "-", "-"),
-    "DisentangledConv, radius 2": (DisentangledConv(CHANNELS, (3, 3)), "nn.Conv", "at most 1.35"),
-    "DisentangledConv, a sigma per channel": (DisentangledConv(CHANNELS, (3, 3), per_channel=True), "nn.Conv", "-"),
-    "DisentangledConv, fixed sigma": (DisentangledConv(CHANNELS, (3, 3), learn_sigma=False), "nn.Conv", "-"),
-    "by depthwise convolutions": (DepthwiseBlurConv(), "nn.Conv", "-"),
-    "DisentangledConv, folded": (DisentangledConv(CHANNELS, (3, 3), fold=True), "nn.Conv", "-"),
-}
+class Contenders(NamedTuple):
+    """What is measured in turn, and which ratios are printed."""
+
+    layers: dict[str, Any]
+    """Module or function, by name."""
+    ratios: tuple[tuple[str, str, str], ...]
+    """Names of a layer and of what it is compared with, and the goal of the ratio."""
+
+
+POOLS = Contenders(
+    {
+        "nn.max_pool beside the adaptive network": PooledBesideGuide(lambda x: nn.max_pool(x, TWO, TWO)),
+        "MaxPool of the networks beside it": PooledBesideGuide(MaxPool(TWO, TWO)),
+        "GaussianPool, adaptive": GaussianPool(),
+        "MaxEntropyPool, adaptive": MaxEntropyPool(),
+        "AveragePool": AveragePool(TWO, TWO),
+        "local_statistics": lambda x: local_statistics(x),
+    },
+    (
+        ("GaussianPool, adaptive", "nn.max_pool beside the adaptive network", "at most 2.0"),
+        ("GaussianPool, adaptive", "MaxPool of the networks beside it", "-"),
+        ("MaxEntropyPool, adaptive", "nn.max_pool beside the adaptive network", "-"),
+        ("local_statistics", "AveragePool", "-"),
+    ),
+)
+CONVS = Contenders(
+    {
+        "nn.Conv": nn.Conv(CHANNELS, (3, 3)),
+        "DisentangledConv, radius 2": DisentangledConv(CHANNELS, (3, 3)),
+        "DisentangledConv, a sigma per channel": DisentangledConv(CHANNELS, (3, 3), per_channel=True),
+        "DisentangledConv, fixed sigma": DisentangledConv(CHANNELS, (3, 3), learn_sigma=False),
+        "by depthwise convolutions": DepthwiseBlurConv(),
+        "DisentangledConv, folded": DisentangledConv(CHANNELS, (3, 3), fold=True),
+    },
+    (
+        ("DisentangledConv, radius 2", "nn.Conv", "at most 1.35"),
+        ("DisentangledConv, a sigma per channel", "nn.Conv", "-"),
+        ("DisentangledConv, fixed sigma", "nn.Conv", "-"),
+        ("by depthwise convolutions", "nn.Conv", "-"),
+        ("DisentangledConv, folded", "nn.Conv", "-"),
+    ),
+)
 
 DEPTHWISE_CONV = functools.partial(nn.Conv, CHANNELS, (3, 3), feature_group_count=CHANNELS, use_bias=False)
 SLICES = functools.partial(DEPTHWISE_CONV, conv_general_dilated=conv_general_dilated)
-DEPTHWISE: Contenders = {
-    "XLA, stride 1": (DEPTHWISE_CONV(), "-", "-"),
-    "shifted slices, stride 1": (SLICES(), "XLA, stride 1", "-"),
-    "XLA, stride 2": (DEPTHWISE_CONV(strides=2), "-", "-"),
-    "shifted slices, stride 2": (SLICES(strides=2), "XLA, stride 2", "-"),
-}
+DEPTHWISE = Contenders(
+    {
+        "XLA, stride 1": DEPTHWISE_CONV(),
+        "shifted slices, stride 1": SLICES(),
+        "XLA, stride 2": DEPTHWISE_CONV(strides=2),
+        "shifted slices, stride 2": SLICES(strides=2),
+    },
+    (("shifted slices, stride 1", "XLA, stride 1", "-"), ("shifted slices, stride 2", "XLA, stride 2", "-")),
+)
 
 
 def forward_backward(layer: Any, batch_size: int) -> Callable[[], Any]:

@@ -6,8 +6,7 @@ import jax.numpy as jnp
 import tyro
 
 from experiments.benchmark.steps import random_batch, step_call
-from experiments.benchmark.timing import header, keep_freed_memory, ratio_row, seconds_in_turns
-from experiments.run_directory import environment, environment_in_words
+from experiments.benchmark.timing import header, keep_freed_memory, provenance, ratio_row, seconds_in_turns
 from jaxaug import chain, create_model, crop, cutout, flip_left_right, on_images
 from jaxaug.sampling import Strategy, always, batch_augmented, importance_sampled, max_loss, self_paced
 from jaxaug.training import Scorer, every, make_optimizer, network_scorer, proxy_scorer
@@ -74,8 +73,7 @@ def main() -> None:
     seconds = seconds_in_turns({"always": step_call(model, always(AUGMENT), None, batch), **calls}, command.repetitions)
     print(
         "# What strategies cost beside plain augmentation\n\n"
-        f"Printed by `python -m experiments.benchmark strategies`, medians of {command.repetitions} turns; "
-        f"{environment_in_words(environment())}.\n"
+        f"{provenance('strategies', f'medians of {command.repetitions} turns')}\n"
     )
     print(header(f"time of a step of {command.model}, batch {command.batch_size}, to that with `always`"))
     for name, (_, _, goal) in found.items():

@@ -2,12 +2,19 @@
 
 import contextlib
 import ctypes
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+
+from experiments.run_directory import environment, environment_in_words
+from experiments.terminal import typed_command
+
+# PyTorch's threads otherwise spin for a while after each call, on the cores of the contender whose turn is next.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def keep_freed_memory() -> None:
@@ -42,6 +49,12 @@ def seconds_in_turns(contenders: Mapping[str, Callable[[], Any]], repetitions: i
             jax.block_until_ready(call())
             seconds[name].append(time.perf_counter() - began)
     return seconds
+
+
+def provenance(benchmark: str, *facts: str) -> str:
+    """Returns the sentence above a benchmark's tables: the command as it was typed, what to know of it, the machine."""
+    command = typed_command("experiments.benchmark", benchmark)
+    return f"Printed by `{command}`, {'; '.join([*facts, environment_in_words(environment())])}."
 
 
 def ratio_row(what: str, numerator: list[float], denominator: list[float], goal: str) -> str:

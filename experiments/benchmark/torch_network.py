@@ -3,14 +3,10 @@
 # pyright: reportMissingImports=false
 # PyTorch is installed only where it is measured.
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
-# PyTorch's threads otherwise spin for a while after each call, on the cores of the contender whose turn is next.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.reproduce.additivity import additivity
 from experiments.reproduce.lines import Lines, difference, difference_texts, line_of
+from experiments.reproduce.recipe import PLACE_WORDS
 from experiments.reproduce.table import MARKS, SCALES, Arm, Block, Figure, Scale, Table
 from experiments.reproduce.verdict import LEVEL, verdict
 from experiments.result_lines import sample_deviation
@@ -108,8 +109,10 @@ def page(table: Table, lines: Lines) -> str:
                 parts.append(f"### {block.name}\n\n{about}.\n\n{block_table(lines, scale, block)}")
                 parts.append(additivity(lines, scale, block))
     parts.append(f"![Differences to the first arm, ours and the paper's]({table.name}.png)")
-    commands = sorted({line["command"] for line in lines})
-    parts.append("```sh\n" + "\n".join(commands) + "\n```")
+    commands = "\n".join(sorted({line["command"] for line in lines}))
+    named = [f"`{{{name}}}` is {words}" for name, words in PLACE_WORDS.items() if f"{{{name}}}" in commands]
+    parts.append(f"What the arms train{''.join(f'; {words}' for words in named)}:")
+    parts.append(f"```sh\n{commands}\n```")
     parts.append("; ".join(sorted({environment_in_words(line) for line in lines})) + ".")
     return "\n\n".join(filter(None, parts)) + "\n"
 

@@ -17,6 +17,10 @@ class Places(NamedTuple):
     policy: pathlib.Path | None = None
 
 
+PLACE_WORDS = {"tiny_imagenet": "the folder given as --tiny-imagenet", "policy": "the file of what the search found"}
+"""What the names of places stand for in options."""
+
+
 def arguments(table: Table, block: Block, arm: Arm, scale: Scale) -> list[str]:
     """Returns the arguments of `experiments.train` without seed and places, the same on every machine.
 

@@ -6,7 +6,6 @@ nothing else happens.
 
 import dataclasses
 import pathlib
-import shlex
 import sys
 import tempfile
 import textwrap
@@ -21,6 +20,7 @@ from experiments.robustness.images import folders, images
 from experiments.robustness.texts import calls, command_line, configs, policies, stored_runs
 from experiments.run_directory import environment, environment_in_words, replace_text
 from experiments.tables import markdown_table
+from experiments.terminal import typed_command
 from jaxaug.checks import nearest
 
 
@@ -97,7 +97,7 @@ def page(found: dict[str, tuple[Target, Outcome]], command: Command) -> str:
     parts = [
         "# Whether what is read is read as data",
         textwrap.fill(
-            f"Written by `{shlex.join(['python', '-m', 'experiments.robustness', *sys.argv[1:]])}`: {total:,} inputs, "
+            f"Written by `{typed_command('experiments.robustness')}`: {total:,} inputs, "
             f"seed {command.seed}. A reader's answer is a value that is checked, or a `ValueError`, `TypeError` or "
             f"`FileNotFoundError` of one sentence, on one line of at most {LONGEST_SENTENCE:,} letters. Anything else "
             "is a violation: another exception, more than its time or memory, a traceback in the sentence; or that "

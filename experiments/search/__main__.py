@@ -17,7 +17,7 @@ from experiments.search.candidates import default_candidates
 from experiments.search.refined import refined
 from experiments.search.report import draw, report_json, table
 from experiments.search.setup import Source, Training, loaded, made, parts
-from experiments.terminal import exit_status
+from experiments.terminal import exit_status, typed_command
 from jaxaug.data import Dataset
 from jaxaug.search import SearchResult, search
 
@@ -77,7 +77,7 @@ def run(command: Command) -> None:
     print(table(result))
     command.output.mkdir(parents=True, exist_ok=True)
     path = command.output / "search.json"
-    about = {"command": " ".join(["python -m experiments.search", *sys.argv[1:]]), **environment()}
+    about = {"command": typed_command("experiments.search"), **environment()}
     best = next(policy for policy in policies if str(policy) == result.ranking[0])
     if command.refine is not None:
         best, tried = refined(

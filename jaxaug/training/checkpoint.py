@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from jaxaug.checks import check_size
+from jaxaug.checks import check_size, one_line
 from jaxaug.training.engine import Sums
 from jaxaug.training.integrity import differences, fingerprints, sha256, structure
 from jaxaug.training.state import TrainState
@@ -215,7 +215,7 @@ class Checkpoints:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return one_line((str(error).splitlines() or [type(error).__name__])[0])
 
 
 def _plain(state: TrainState) -> TrainState:

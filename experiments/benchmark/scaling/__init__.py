@@ -14,8 +14,7 @@ from experiments.benchmark.scaling import devices
 from experiments.benchmark.scaling.checkpoints import checkpoints
 from experiments.benchmark.scaling.command import Command
 from experiments.benchmark.scaling.streams import hiding, large_images, small_images
-from experiments.benchmark.timing import header, ratio_row
-from experiments.run_directory import environment, environment_in_words
+from experiments.benchmark.timing import header, provenance, ratio_row
 from jaxaug.training.cores import usable_cores
 
 
@@ -49,8 +48,7 @@ def main() -> None:
     command = tyro.cli(Command, description=__doc__, prog="python -m experiments.benchmark scaling")
     print(
         "# Streaming, devices and checkpoints\n\n"
-        "Printed by `python -m experiments.benchmark scaling --folder DIR`, contenders in turn, medians of "
-        f"{command.turns} turns; {environment_in_words(environment())}; the processor is {processor()}.\n\n"
+        f"{provenance('scaling', f'contenders in turn, medians of {command.turns} turns', processor())}\n\n"
         "## Streaming\n"
     )
     print("\n".join(small_images(command)), flush=True)
