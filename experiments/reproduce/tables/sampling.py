@@ -61,7 +61,7 @@ IMPORTANCE = Table(
 )
 
 
-def paced(weak: str) -> tuple[Arm, ...]:
+def paced(magnitude: str) -> tuple[Arm, ...]:
     """Returns whom to augment: nobody, all, by the loss in both directions, and a policy for all."""
     return (
         Arm("all"),
@@ -69,7 +69,7 @@ def paced(weak: str) -> tuple[Arm, ...]:
         *(Arm(f"loss at least {tau}", ("--strategy", f"self_paced(threshold={tau})")) for tau in (0.1, 0.5, 1.0)),
         Arm("stored loss at least 0.5", ("--strategy", "self_paced(threshold=0.5, score='stored')")),
         Arm("loss below 0.5", ("--strategy", "self_paced(threshold=0.5, direction='below')")),
-        Arm("RandAugment for all", augment=(f"rand_augment(num_ops=2, magnitude={weak})",)),
+        Arm("RandAugment for all", augment=(f"rand_augment(num_ops=2, magnitude={magnitude})",)),
     )
 
 
