@@ -2,6 +2,7 @@
 
 import pathlib
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from experiments.reproduce.additivity import additivity
 from experiments.reproduce.lines import Lines, difference, difference_texts, line_of
 from experiments.reproduce.recipe import PLACE_WORDS
 from experiments.reproduce.table import MARKS, SCALES, Arm, Block, Figure, Scale, Table
-from experiments.reproduce.verdict import LEVEL, verdict
+from experiments.reproduce.verdict import LEVEL, Direction, Verdict, direction, verdict
 from experiments.result_lines import sample_deviation
 from experiments.run_directory import environment_in_words
 from experiments.tables import markdown_table, mean_of
@@ -72,7 +73,7 @@ def cost_text(line: dict[str, Any], base: dict[str, Any] | None) -> str:
 
 def reading(lines: Lines, scale: Scale, table: Table) -> str:
     """Returns a sentence on what the finished arms confirm, contradict or leave undecided."""
-    found: dict[str, list[str]] = {"confirmed": [], "contradicted": [], "undecided": []}
+    found: dict[Verdict, list[str]] = {"confirmed": [], "contradicted": [], "undecided": []}
     blocks = table.blocks_at(scale)
     for block in blocks:
         where = f" ({block.name})" if len(blocks) > 1 else ""
@@ -82,8 +83,24 @@ def reading(lines: Lines, scale: Scale, table: Table) -> str:
                 found[verdict(ours, printed)].append(f"{arm.name}{where}")
     if not any(found.values()):
         return "The source prints no differences that these arms could confirm or contradict."
-    said = [f"{name}: {', '.join(arms)}" for name, arms in found.items() if arms]
-    return f"Of the printed differences, at this scale and p < {LEVEL}, {'; '.join(said)}."
+    return f"Of the printed differences, at this scale and p < {LEVEL}, {listed(found)}."
+
+
+def unprinted(lines: Lines, scale: Scale, block: Block) -> str:
+    """Returns a sentence on the arms whose difference the source does not print, nothing where there are none."""
+    found: dict[Direction, list[str]] = {"less error": [], "more error": [], "undecided": []}
+    for arm in block.arms:
+        ours = difference(lines, scale, block, arm)
+        if ours is not None and printed_difference(block, arm) is None:
+            found[direction(ours)].append(arm.name)
+    if not any(found.values()):
+        return ""
+    return f"Differences to the first arm that the source does not print, at p < {LEVEL}: {listed(found)}."
+
+
+def listed(found: Mapping[Any, list[str]]) -> str:
+    """Returns what was found of which arms."""
+    return "; ".join(f"{name}: {', '.join(arms)}" for name, arms in found.items() if arms)
 
 
 def page(table: Table, lines: Lines) -> str:
@@ -107,6 +124,7 @@ def page(table: Table, lines: Lines) -> str:
             if here:
                 about = "; ".join(dict.fromkeys(line["about"] for line in here))
                 parts.append(f"### {block.name}\n\n{about}.\n\n{block_table(lines, scale, block)}")
+                parts.append(textwrap.fill(unprinted(lines, scale, block), 120, break_on_hyphens=False))
                 parts.append(additivity(lines, scale, block))
     parts.append(f"![Differences to the first arm, ours and the paper's]({table.name}.png)")
     commands = "\n".join(sorted({line["command"] for line in lines}))
@@ -122,7 +140,7 @@ def draw(table: Table, lines: Lines, path: pathlib.Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Drawing
 
-    panels = []
+    panels, any_printed = [], False
     for scale in SCALES:
         for block in table.blocks_at(scale):
             found = [(arm, difference(lines, scale, block, arm)) for arm in block.arms]
@@ -139,12 +157,14 @@ def draw(table: Table, lines: Lines, path: pathlib.Path) -> None:
                 printed = printed_difference(block, arm)
                 if printed is not None:
                     axes.plot(printed, place, "D", color="tab:orange")
+                    any_printed = True
             axes.axvline(0, color="gray", linewidth=0.8)
             axes.set_yticks(range(len(found)), [arm.name for arm, _ in found], fontsize="small")
             axes.set_ylim(len(found) - 0.5, -0.5)
             axes.set_title(f"{block.name} ({scale})", fontsize="small")
         grid[-1, 0].set_xlabel("difference of test errors to the first arm, percentage points")
         grid[0, 0].plot([], [], "o", color="tab:blue", label="ours ± deviation")
-        grid[0, 0].plot([], [], "D", color="tab:orange", label="paper")
+        if any_printed:
+            grid[0, 0].plot([], [], "D", color="tab:orange", label="paper")
         grid[0, 0].legend(fontsize="x-small")
     FigureCanvasAgg(drawing).print_png(str(path))

@@ -1,10 +1,11 @@
-"""Whether a difference that a paper printed is there in our runs, too."""
+"""Whether a difference that a paper printed is there in our runs, too, and which way one goes that no paper prints."""
 
 from typing import Literal
 
 from experiments.result_lines import Difference
 
 Verdict = Literal["confirmed", "contradicted", "undecided"]
+Direction = Literal["less error", "more error", "undecided"]
 LEVEL = 0.05
 
 
@@ -13,3 +14,10 @@ def verdict(ours: Difference, published: float) -> Verdict:
     if not ours.p < LEVEL or published == 0:
         return "undecided"
     return "confirmed" if (ours.mean < 0) == (published < 0) else "contradicted"
+
+
+def direction(ours: Difference) -> Direction:
+    """Returns whether an arm errs less or more than another, where chance hardly made it."""
+    if not ours.p < LEVEL:
+        return "undecided"
+    return "less error" if ours.mean < 0 else "more error"

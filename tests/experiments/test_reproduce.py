@@ -30,7 +30,7 @@ RESULTS = pathlib.Path(__file__).parent.parent.parent / "results"
 NAMES = {
     "ricap_cifar", "ricap_networks", "ricap_imagenet", "ricap_beta", "ricap_ablation", "importance_cifar", "self_paced",
     "shakedrop_cifar", "shakedrop_imagenet", "pooling_imagenet", "disentangled_imagenet", "rotation_longtail",
-    "search_cifar", "stacked",
+    "search_cifar", "stacked", "stacked_few",
 }  # fmt: skip
 TINY = ("--model", "mlp(hidden=(4,))", "--data.num-examples", "40", "--batch-size", "20")
 TOY = Table(
