@@ -11,7 +11,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -33,7 +33,7 @@ from jaxaug.checks import check_size
 class Command:
     """Which table, how much of it, and where."""
 
-    table: tyro.conf.Positional[str]
+    table: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TABLE")]
     """Its name."""
     scale: Scale = "cpu"
     """full: the paper's recipe; gpu10: ten minutes of a GPU for an arm; cpu: about an hour of two cores for a table."""
@@ -147,9 +147,9 @@ def run(command: Command) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; a mistake in it is one sentence and exit status 2."""
-    tables = "\n".join(f"  {name:20}  {table.title}" for name, table in TABLES.items())
+    tables = "\n".join(f"  {name:21}  {table.title}" for name, table in TABLES.items())
     command = tyro.cli(
-        Command, prog="python -m experiments.reproduce", description=f"{__doc__}\n\n{tables}", args=arguments
+        Command, prog="python -m experiments.reproduce", description=f"{__doc__}\n{tables}", args=arguments
     )
     return exit_status(lambda: run(command), ValueError, TypeError, FileNotFoundError)
 
