@@ -15,13 +15,13 @@ from experiments.build import built_model
 from experiments.reproduce.additivity import additivity, combined
 from experiments.reproduce.earlier import earlier_lines
 from experiments.reproduce.lines import difference, difference_texts
-from experiments.reproduce.page import page, printed_difference, printed_text
+from experiments.reproduce.page import page, printed_difference, printed_text, unprinted
 from experiments.reproduce.recipe import Places, arguments, located
 from experiments.reproduce.runs import RunStoppedError
 from experiments.reproduce.table import SCALES, Arm, Block, Cut, Figure, Table
 from experiments.reproduce.tables import TABLES
-from experiments.reproduce.verdict import verdict
-from experiments.result_lines import Difference, paired_difference
+from experiments.reproduce.verdict import direction, verdict
+from experiments.result_lines import Difference, lines_of, paired_difference
 from experiments.train import parsed
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -163,6 +163,28 @@ def test_parts_add_up_or_do_not():
     assert additivity(lines[:3], "cpu", block) == ""
     [stacked] = TABLES["stacked"].blocks
     assert sum(bool(arm.parts) for arm in stacked.arms) == 11
+
+
+def test_what_no_paper_prints_is_said_by_its_direction():
+    block = Block("b", "digits", (Arm("none", figure=Figure(9.0)), *map(Arm, "xyz"), Arm("w", figure=Figure(8.0))))
+    errors = {
+        "none": [10.0, 11.0, 12.0],
+        "x": [9.0, 10.1, 11.0],
+        "y": [11.0, 12.1, 13.0],
+        "z": [9.0, 12.5, 12.0],
+        "w": [9.0, 10.1, 11.0],  # printed
+    }
+    lines = [{"scale": "cpu", "block": "b", "arm": arm, "errors": values} for arm, values in errors.items()]
+    said = unprinted(lines, "cpu", block)
+    assert said.endswith("at p < 0.05: less error: x; more error: y; undecided: z.")
+    assert unprinted(lines[:1], "cpu", block) == ""
+    assert direction(Difference(-1.0, 0.1, float("nan"), 1)) == "undecided"
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_the_pages_in_results_are_those_of_their_lines(name):
+    path = RESULTS / "reproduce" / f"{name}.jsonl"
+    assert page(TABLES[name], lines_of(path)) == path.with_suffix(".md").read_text()
 
 
 def test_what_was_measured_before_is_taken_over():
