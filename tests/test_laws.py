@@ -7,7 +7,6 @@ the tables of `laws/operations.py`. `test_laws_catch_faults.py` shows that each 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import pytest
 from laws import arrays, interface, labels, randomness
@@ -67,14 +66,6 @@ def interface_laws(operation: Operation) -> Iterator[Law]:
 PUBLIC = operations(augment, mix)
 CASES = [(law, operation) for operation in PUBLIC for law in (*interface_laws(operation), *laws(operation))]
 CASES += [(law, operation) for operation in COMBINATORS for law in laws(operation)]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation() -> Iterator[None]:
-    """Compiling is what these tests spend their time on, and the arrays are small."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.mark.parametrize(("law", "operation"), CASES, ids=lambda case: getattr(case, "__name__", None) or case.name)

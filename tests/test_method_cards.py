@@ -12,8 +12,6 @@ import pytest
 from experiments.build import built_augmentation, built_model, built_strategy
 from experiments.train import parsed
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 FOLDER = pathlib.Path(__file__).parent.parent / "docs/methods"
 INDEX = FOLDER / "README.md"
 CARDS = sorted(path for path in FOLDER.glob("*.md") if path != INDEX)

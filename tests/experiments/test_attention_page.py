@@ -14,8 +14,6 @@ from experiments import attention
 from jaxaug import data
 from jaxaug.explain import map_area, map_entropy
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 OPTIONS = ["--data-dir", "DIR", "--model", "cnn", "--layer", "trunk/conv2", "--examples", "20", "--epochs", "1",
            "--seeds", "2", "--measured", "3", "--images", "3"]  # fmt: skip
 

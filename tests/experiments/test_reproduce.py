@@ -24,8 +24,6 @@ from experiments.reproduce.verdict import direction, verdict
 from experiments.result_lines import Difference, lines_of, paired_difference
 from experiments.train import parsed
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 RESULTS = pathlib.Path(__file__).parent.parent.parent / "results"
 NAMES = {
     "ricap_cifar", "ricap_networks", "ricap_imagenet", "ricap_beta", "ricap_ablation", "importance_cifar", "self_paced",

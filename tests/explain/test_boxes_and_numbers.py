@@ -15,8 +15,6 @@ from scipy import ndimage, stats
 
 from jaxaug.explain import bounding_box, map_area, map_entropy
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 box = jax.jit(bounding_box)
 
 

@@ -12,8 +12,6 @@ from laws.interface import annotations_unchecked
 from jaxaug.explain import cam, grad_cam
 from jaxaug.models import create_model
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 CLASSES = jnp.array([2, 0, 1])
 
 

@@ -14,8 +14,6 @@ from laws.interface import annotations_unchecked
 from jaxaug.explain import grad_cam, guided_grad_cam, guided_gradients
 from jaxaug.models import create_model
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 RNG = np.random.default_rng(0)
 FIRST, SECOND, THIRD = RNG.normal(size=(7, 9)), RNG.normal(size=(9, 8)), RNG.normal(size=(8, 3))
 X = RNG.normal(size=(4, 7))

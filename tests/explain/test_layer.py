@@ -11,8 +11,6 @@ import pytest
 from jaxaug.explain import effective_receptive_field, features_and_head, grad_cam
 from jaxaug.models import create_model
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 IMAGES = jnp.asarray(np.random.default_rng(0).normal(size=(2, 6, 4, 3)), jnp.float32)
 CLASSES = jnp.array([1, 0])
 

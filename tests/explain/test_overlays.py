@@ -12,8 +12,6 @@ from laws.interface import annotations_unchecked
 from jaxaug.explain import overlay
 from jaxaug.explain.viridis import viridis
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 RNG = np.random.default_rng(0)
 IMAGES = jnp.asarray(RNG.uniform(size=(3, 4, 6, 3)), jnp.float32)
 MAPS = jnp.asarray(RNG.normal(size=(3, 4, 6)), jnp.float32)

@@ -12,8 +12,6 @@ from scipy.signal import convolve2d
 
 from jaxaug.explain import effective_receptive_field, receptive_field_size, receptive_field_spread
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 RNG = np.random.default_rng(0)
 
 

@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from jaxaug import DisentangledConv, create_model
 from jaxaug.layers.depthwise_conv import conv_general_dilated
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 NUMBERS = {1: ("NHC", "HIO", "NHC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NHWDC", "HWDIO", "NHWDC")}
 
 

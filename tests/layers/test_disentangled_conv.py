@@ -16,8 +16,6 @@ from scipy import signal
 from jaxaug import DisentangledConv, gaussian_kernel
 from jaxaug.training import make_optimizer
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KEY = jax.random.key(0)
 
 

@@ -15,8 +15,6 @@ from scipy import ndimage
 from jaxaug import gaussian_filter, gaussian_kernel
 from jaxaug.layers.gaussian_filter import filtered
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def normal(seed: int, shape: tuple[int, ...] = (2, 7, 6, 3)) -> jax.Array:
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)

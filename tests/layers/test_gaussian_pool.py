@@ -17,8 +17,6 @@ from scipy import integrate, stats
 
 from jaxaug import GaussianPool, gaussian_pool, local_statistics
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KEY = jax.random.key(0)
 PRIORS = ("isp", "half", "gaussian")
 

@@ -15,8 +15,6 @@ from layer_reference import gradients_checked, pooled
 
 from jaxaug import local_statistics
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def normal(seed: int, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), dtype)

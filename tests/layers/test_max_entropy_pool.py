@@ -13,8 +13,6 @@ from layer_reference import gradients_checked, pooled
 
 from jaxaug import MaxEntropyPool, max_entropy_pool
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KEY = jax.random.key(0)
 
 

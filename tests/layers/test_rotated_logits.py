@@ -13,8 +13,6 @@ from scipy import stats
 
 from jaxaug import RotatedDense, rotated_logits
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KEY = jax.random.key(0)
 
 

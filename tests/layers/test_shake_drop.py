@@ -24,8 +24,6 @@ from jaxaug.layers import ShakeDrop, shake_drop, shake_drop_expected
 from jaxaug.layers.levels import draw_shape
 from jaxaug.models import create_model
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KEY = jax.random.key(0)
 SHAPE = (3, 2, 4, 2)
 LEVELS = ("batch", "example", "channel", "pixel")
@@ -298,7 +296,6 @@ SHARDED = """
     import jax, jax.numpy as jnp, numpy as np
     from jax.sharding import NamedSharding, PartitionSpec
     from jaxaug.layers import shake_drop, shake_shake, stochastic_depth
-    jax.config.update("jax_disable_most_optimizations", True)
     key, x = jax.random.key(0), jax.random.normal(jax.random.key(1), (4, 3, 2))
     layers = [lambda x, level=level: shake_drop(key, x, keep_prob=0.5, noise_level=level) for level in {levels}]
     layers += [lambda x, level=level: shake_shake(key, x, jnp.sin(x), level=level) for level in {levels}]

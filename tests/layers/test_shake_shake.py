@@ -19,8 +19,6 @@ from scipy import stats
 from jaxaug.layers import ShakeShake, shake_shake
 from jaxaug.layers.levels import draw_shape
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KEY = jax.random.key(0)
 SHAPE = (3, 2, 4, 2)
 LEVELS = ("batch", "example", "channel", "pixel")

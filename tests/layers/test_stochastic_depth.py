@@ -16,8 +16,6 @@ from laws.interface import annotations_unchecked
 from jaxaug.layers import StochasticDepth, stochastic_depth
 from jaxaug.models import create_model
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KEY = jax.random.key(0)
 X = jnp.asarray(np.random.default_rng(0).normal(size=(4, 2, 3, 2)), jnp.float32)
 SIGMAS = 5.0

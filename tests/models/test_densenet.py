@@ -17,8 +17,6 @@ from jaxaug.models.network import Network
 from jaxaug.models.parts import Parts
 from jaxaug.models.stems import ImageNetStem
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SMALL, LARGE = (2, 9, 6, 3), (2, 19, 16, 3)
 BLOCKS = (2, 1, 2)
 

@@ -241,7 +241,6 @@ def test_gradient_of_the_usual_pool_goes_to_one_maximum() -> None:
     np.testing.assert_array_equal(gradient[0, :, :, 0], [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
 
 
-@pytest.mark.usefixtures("quick_compilation")
 def test_no_gradient_of_the_usual_pool_is_lost_where_its_input_is_computed_again() -> None:
     """What enters is rounded in one way for the maxima and may be in another for the backward pass."""
     x = jax.random.normal(KEY, (4, 8, 8, 3))

@@ -17,8 +17,6 @@ from jaxaug.models.mobilenet import mobilenet
 from jaxaug.models.network import Network
 from jaxaug.models.parts import Parts
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SHAPE = (2, 11, 8, 3)
 IMAGES = jax.random.normal(jax.random.key(1), SHAPE)
 CHANNELS = (32, 64, 128, 128, 256, 256, *(6 * [512]), 1024, 1024)

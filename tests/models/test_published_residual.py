@@ -12,7 +12,6 @@ def test_network_has_the_published_number_of_parameters(row: Published) -> None:
     assert abs(row.parameters / 1e6 / row.said - 1) < 0.05  # as many digits as are printed
 
 
-@pytest.mark.usefixtures("quick_compilation")
 @pytest.mark.parametrize("row", marked(RESIDUAL))
 def test_network_runs_forward_and_backward(row: Published) -> None:
     loss, gradient = loss_and_gradient(row)

@@ -30,8 +30,6 @@ from jaxaug.models.resnet import cifar_resnet, residual_trunk
 from jaxaug.models.stems import ImageNetStem
 from jaxaug.models.trunk import Layer, LayeredTrunk
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 BLOCKS = {"basic": (1, 2, 1, 1), "bottleneck": (1, 1, 2, 1), "small": (1, 1, 1)}
 IMAGES = {
     form: jax.random.normal(jax.random.key(1), (2, *sides, 3))

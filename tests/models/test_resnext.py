@@ -26,8 +26,6 @@ from jaxaug.models.parts import Parts
 from jaxaug.models.pooling import MaxPool
 from jaxaug.models.resnext import resnext
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 BLOCKS = (1, 2, 1)
 IMAGES = jax.random.normal(jax.random.key(1), (2, 7, 6, 3))
 

@@ -79,7 +79,6 @@ TWO_DEVICES = """
     from jax.sharding import NamedSharding, PartitionSpec
     from test_composition import STRATEGIES, assert_same, batch, two_steps
 
-    jax.config.update("jax_disable_most_optimizations", True)
     mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     sharded = jax.device_put(batch(), NamedSharding(mesh, PartitionSpec("data")))
     for name in STRATEGIES:
