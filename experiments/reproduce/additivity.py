@@ -1,12 +1,13 @@
 """Whether parts that are put together change the error by the sum of what each changes alone."""
 
+import collections
 from typing import Any
 
 import numpy as np
 
 from experiments.reproduce.lines import Lines, difference_texts, line_of
 from experiments.reproduce.table import Arm, Block, Scale
-from experiments.reproduce.verdict import LEVEL
+from experiments.reproduce.verdict import LEVEL, direction
 from experiments.result_lines import Difference, paired_difference
 from experiments.tables import markdown_table
 
@@ -39,11 +40,10 @@ def additivity(lines: Lines, scale: Scale, block: Block) -> str:
     found = combined(lines, scale, block)
     if not found:
         return ""
-    apart = [ours for _, _, ours in found if ours.p < LEVEL]
-    worse = sum(ours.mean > 0 for ours in apart)
+    counts = collections.Counter(direction(ours) for _, _, ours in found)
     said = (
-        f"Of {len(found)} combinations, at p < {LEVEL}, {len(found) - len(apart)} cannot be told from the sum of their "
-        f"parts, {len(apart) - worse} err less, {worse} more."
+        f"Of {len(found)} combinations, at p < {LEVEL}, {counts['undecided']} cannot be told from the sum of their "
+        f"parts, {counts['less error']} err less, {counts['more error']} more."
     )
     rows = [[arm.name, f"{total:+.2f}", *difference_texts(ours)] for arm, total, ours in found]
     return f"{said}\n\n{markdown_table(HEADER, rows)}"
