@@ -33,6 +33,12 @@ def uninterrupted(tmp_path_factory):
     return outcome(path)
 
 
+def stop(process):
+    """Returns once nothing in the process moves any more: a signal takes a while to arrive."""
+    process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
+
 def resumed(path):
     """Goes on to the end, and returns what it was."""
     process = started(["--resume", str(path), "--quiet"])
@@ -135,7 +141,7 @@ def test_killed_while_it_writes_a_checkpoint_the_one_before_is_taken(uninterrupt
     left = []
     while process.poll() is None and not left:
         if any(not p.name.isdigit() for p in (path / "checkpoints").iterdir()):
-            process.send_signal(signal.SIGSTOP)  # nothing moves while it is looked at
+            stop(process)
             left = [p.name for p in (path / "checkpoints").iterdir() if not p.name.isdigit()]
             process.send_signal(signal.SIGCONT if not left else signal.SIGKILL)
     process.kill()
@@ -150,16 +156,18 @@ def test_a_second_run_is_refused_and_a_killed_one_holds_nothing(uninterrupted, t
     path = tmp_path / "run"
     process = started([*ARGUMENTS, "--run-dir", str(path)])
     wait_for_epoch(path, 2, process)
-    process.send_signal(signal.SIGSTOP)
-    before = {p: p.stat().st_mtime_ns for p in path.rglob("*")}
-    for arguments in (["--resume", str(path)], ["--run-dir", str(path)]):
-        assert train.main(arguments) == 2
-        error = capsys.readouterr().err
-        assert error.startswith(f"error: a run is under way in {path} (process {process.pid} on ")
-        assert error.count("\n") == 1
-    assert {p: p.stat().st_mtime_ns for p in path.rglob("*")} == before
-    process.kill()
-    process.communicate()
+    stop(process)
+    try:
+        before = {p: p.stat().st_mtime_ns for p in path.rglob("*")}
+        for arguments in (["--resume", str(path)], ["--run-dir", str(path)]):
+            assert train.main(arguments) == 2
+            error = capsys.readouterr().err
+            assert error.startswith(f"error: a run is under way in {path} (process {process.pid} on ")
+            assert error.count("\n") == 1
+        assert {p: p.stat().st_mtime_ns for p in path.rglob("*")} == before
+    finally:
+        process.kill()
+        process.communicate()
     assert resumed(path) == uninterrupted
 
 

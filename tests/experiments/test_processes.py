@@ -41,7 +41,6 @@ def started(count: int, devices: int, *arguments: str) -> list[subprocess.Popen]
         **os.environ,
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
         "JAX_PLATFORMS": "cpu",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
         "PYTHONUNBUFFERED": "1",
     }
     several = ["--processes.coordinator", address, "--processes.count", str(count), "--processes.index"]

@@ -392,7 +392,7 @@ def in_a_process(program, *arguments, **environment):
     """Returns what a program prints in a process of its own, after `PREPARED`."""
     done = subprocess.run(
         [sys.executable, "-c", PREPARED + program, *map(str, arguments)],
-        env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", **environment},
+        env={**os.environ, "JAX_PLATFORMS": "cpu", **environment},
         capture_output=True,
         text=True,
     )

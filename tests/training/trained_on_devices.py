@@ -90,7 +90,6 @@ def main() -> None:
     if len(sys.argv) > 1:
         address, count, place = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
         jax.distributed.initialize(address, count, place)
-    jax.config.update("jax_disable_most_optimizations", True)
     results = {
         "stored": result("stored"),
         "class-balanced": result("stored", sampling="class_balanced"),
