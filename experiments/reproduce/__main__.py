@@ -90,9 +90,14 @@ def finished_arm(
         "block": block.name,
         "arm": arm.name,
         "about": cut.about,
-        "command": f"python -m experiments.train {shlex.join(options)}",
+        "command": command_of(options),
         **measured(runs),
     }
+
+
+def command_of(options: Sequence[str]) -> str:
+    """Returns what trains an arm as one would type it."""
+    return f"python -m experiments.train {shlex.join(options)}"
 
 
 def run_name(options: Sequence[str]) -> str:

@@ -1,7 +1,9 @@
 """From a row of a table to the command line of `experiments.train` that measures it."""
 
 import functools
+import itertools
 import pathlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from experiments.config import Config
@@ -46,7 +48,14 @@ def arguments(table: Table, block: Block, arm: Arm, scale: Scale) -> list[str]:
     augment = [*base, *(one.replace("{half}", str(half)) for one in arm.augment)]
     if augment != list(recipe.augment):
         options += ["--augment", *augment]
-    return [*options, *arm.options]
+    return without_replaced([*options, *arm.options])
+
+
+def without_replaced(options: Sequence[str]) -> list[str]:
+    """Returns the arguments without those that later ones replace."""
+    starts = [i for i, word in enumerate(options) if i == 0 or word.startswith("--")]
+    last = {options[i]: options[i:end] for i, end in itertools.pairwise([*starts, len(options)])}
+    return [word for words in last.values() for word in words]
 
 
 @functools.lru_cache(maxsize=64)

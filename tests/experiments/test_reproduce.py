@@ -14,9 +14,9 @@ from experiments import train
 from experiments.build import built_model
 from experiments.reproduce.additivity import additivity, combined
 from experiments.reproduce.earlier import earlier_lines
-from experiments.reproduce.lines import difference, difference_texts
+from experiments.reproduce.lines import difference, difference_texts, line_of
 from experiments.reproduce.page import page, printed_difference, printed_text, unprinted
-from experiments.reproduce.recipe import Places, arguments, located
+from experiments.reproduce.recipe import Places, arguments, located, without_replaced
 from experiments.reproduce.runs import RunStoppedError
 from experiments.reproduce.table import SCALES, Arm, Block, Cut, Figure, Table
 from experiments.reproduce.tables import TABLES
@@ -87,6 +87,15 @@ def test_the_figures_of_the_papers_stand_as_printed():
     assert printed_difference(pooled, pooled.arms[1]) == pytest.approx(-2.16)
     shaken = blocks["shakedrop_cifar", "ResNet-110"]
     assert [printed_text(arm.figure) for arm in shaken.arms] == ["27.42 [W]", "24.07 [W]", "23.74 [W]"]
+
+
+def test_what_a_later_option_replaces_is_not_said_and_changes_nothing():
+    options = ["cifar10-wrn", "--epochs", "7", "--augment", "crop", "flip_left_right", "--optimizer.milestones", "3",
+               "--mix", "mixup", "--epochs", "9", "--augment", "crop(padding=2)", "--optimizer.milestones"]  # fmt: skip
+    short = without_replaced(options)
+    assert short == ["cifar10-wrn", "--epochs", "9", "--augment", "crop(padding=2)", "--optimizer.milestones",
+                     "--mix", "mixup"]  # fmt: skip
+    assert parsed(short)[1].config == parsed(options)[1].config
 
 
 def test_milestones_and_warm_up_shrink_with_the_epochs():
@@ -180,9 +189,16 @@ def test_what_no_paper_prints_is_said_by_its_direction():
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
-def test_the_pages_in_results_are_those_of_their_lines(name):
-    path = RESULTS / "reproduce" / f"{name}.jsonl"
-    assert page(TABLES[name], lines_of(path)) == path.with_suffix(".md").read_text()
+def test_the_pages_in_results_are_those_of_their_lines_and_these_of_the_tables(name):
+    table, path = TABLES[name], RESULTS / "reproduce" / f"{name}.jsonl"
+    lines = lines_of(path)
+    assert page(table, lines) == path.with_suffix(".md").read_text()
+    for scale in SCALES:
+        for block in table.blocks_at(scale):
+            for arm in block.arms:
+                line = line_of(lines, scale, block, arm)
+                if line is not None and "earlier" not in line:
+                    assert line["command"] == reproduce.command_of(arguments(table, block, arm, scale))
 
 
 def test_what_was_measured_before_is_taken_over():
