@@ -147,7 +147,8 @@ def draw(table: Table, lines: Lines, path: pathlib.Path) -> None:
             if any(ours for _, ours in found):
                 panels.append((scale, block, [(arm, ours) for arm, ours in found if ours]))
     rows = max(1, sum(len(found) + 1.5 for *_, found in panels))
-    drawing: Any = Drawing(figsize=(8, 0.6 + 0.3 * rows), layout="constrained")
+    longest = max((len(arm.name) for *_, found in panels for arm, _ in found), default=0)
+    drawing: Any = Drawing(figsize=(5.5 + 0.065 * longest, 0.6 + 0.3 * rows), layout="constrained")
     if panels:
         heights = [len(found) + 1.5 for *_, found in panels]
         grid = drawing.subplots(len(panels), 1, squeeze=False, gridspec_kw={"height_ratios": heights})
