@@ -111,7 +111,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     print(
         "# The speed of augmentation\n\n"
-        f"{provenance('augment', f'medians of {command.repetitions} turns')} Examples/s and time in memory floors "
+        f"{provenance('augment', command.repetitions)} Examples/s and time in memory floors "
         "(one compiled `x * 2 + 1` on the batch), contenders in turn in one process. The last column is our speed over "
         "that of the fastest other library. Ours draw for each example alone; others may draw once per batch.\n"
     )

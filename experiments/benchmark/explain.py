@@ -76,10 +76,7 @@ def main() -> None:
 
     calls = {name: call(run) for name, run in explainers(model, variables).items()}
     seconds = seconds_in_turns(calls, command.repetitions)
-    print(
-        "# What attention maps cost beside the forward pass\n\n"
-        f"{provenance('explain', f'medians of {command.repetitions} turns')}\n"
-    )
+    print(f"# What attention maps cost beside the forward pass\n\n{provenance('explain', command.repetitions)}\n")
     print(header(f"time of {command.model} and a map each of {command.images} images, to the forward pass"))
     for name, goal in GOALS.items():
         print(ratio_row(name, seconds[name], seconds["forward"], goal))

@@ -109,7 +109,7 @@ def main() -> None:
     """Measures, and prints Markdown tables."""
     command = tyro.cli(Command, description=__doc__)
     keep_freed_memory()
-    print(f"# What layers cost\n\n{provenance('layers', f'medians of {command.repetitions} turns')}")
+    print(f"# What layers cost\n\n{provenance('layers', command.repetitions)}")
     parts: dict[Part, Callable[[Command], None]] = {
         "regularizers": print_regularizers,
         "poolings": functools.partial(print_layers, POOLS),

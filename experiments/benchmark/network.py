@@ -63,7 +63,7 @@ def main() -> None:
         said = f"PyTorch {torch.__version__}: channels_last, autocast where it is bfloat16, torch.compile"
     print(
         f"# A training step of {MODEL}\n\n"
-        f"{provenance('network', f'medians of {command.repetitions} turns', said)} A step of {command.batch_size} "
+        f"{provenance('network', command.repetitions, said)} A step of {command.batch_size} "
         f"images of 32 x 32 has {flops / 1e9:.0f} GFLOP as XLA counts them. The device's rate is that of a product of "
         f"matrices of side {command.matrix}, the better of JAX's and PyTorch's.\n"
     )

@@ -100,7 +100,7 @@ def main() -> None:
     ]
     print(
         "# Populations\n\n"
-        f"{provenance('population', f'medians of {command.repetitions} turns')} An epoch of all members, each alone in "
+        f"{provenance('population', command.repetitions)} An epoch of all members, each alone in "
         "as many threads as there are cores, or by vmap, on a CPU in as many parts as there are cores, to an epoch of "
         "one after another by the same compiled step. `fit_population` takes the engine that has a goal.\n"
     )

@@ -71,10 +71,7 @@ def main() -> None:
     found, model = contenders(command), create_model(command.model, CLASSES)
     calls = {name: step_call(model, strategy, scorer, batch) for name, (strategy, scorer, _) in found.items()}
     seconds = seconds_in_turns({"always": step_call(model, always(AUGMENT), None, batch), **calls}, command.repetitions)
-    print(
-        "# What strategies cost beside plain augmentation\n\n"
-        f"{provenance('strategies', f'medians of {command.repetitions} turns')}\n"
-    )
+    print(f"# What strategies cost beside plain augmentation\n\n{provenance('strategies', command.repetitions)}\n")
     print(header(f"time of a step of {command.model}, batch {command.batch_size}, to that with `always`"))
     for name, (_, _, goal) in found.items():
         print(ratio_row(name, seconds[name], seconds["always"], goal))

@@ -51,10 +51,11 @@ def seconds_in_turns(contenders: Mapping[str, Callable[[], Any]], repetitions: i
     return seconds
 
 
-def provenance(benchmark: str, *facts: str) -> str:
+def provenance(benchmark: str, turns: int, *facts: str) -> str:
     """Returns the sentence above a benchmark's tables: the command as it was typed, what to know of it, the machine."""
     command = typed_command("experiments.benchmark", benchmark)
-    return f"Printed by `{command}`, {'; '.join([*facts, environment_in_words(environment())])}."
+    known = "; ".join([f"medians of {turns} turns", *facts, environment_in_words(environment())])
+    return f"Printed by `{command}`, {known}."
 
 
 def ratio_row(what: str, numerator: list[float], denominator: list[float], goal: str) -> str:

@@ -47,9 +47,7 @@ def main() -> None:
     """Measures, and prints Markdown tables."""
     command = tyro.cli(Command, description=__doc__, prog="python -m experiments.benchmark scaling")
     print(
-        "# Streaming, devices and checkpoints\n\n"
-        f"{provenance('scaling', f'contenders in turn, medians of {command.turns} turns', processor())}\n\n"
-        "## Streaming\n"
+        f"# Streaming, devices and checkpoints\n\n{provenance('scaling', command.turns, processor())}\n\n## Streaming\n"
     )
     print("\n".join(small_images(command)), flush=True)
     for size in ((375, 500), (750, 1000)):
