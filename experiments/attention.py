@@ -116,7 +116,7 @@ def row(command: Command, full: Dataset, arm: str) -> dict[str, Any]:
 
 def main() -> int:
     """Runs what is not yet in the results."""
-    command = tyro.cli(Command, description=__doc__)
+    command = tyro.cli(Command, description=__doc__, prog="python -m experiments.attention")
     full = data.load("cifar10", data_dir=command.data_dir)
     said = ("model", "layer", "examples", "epochs", "seeds", "measured", "images")
     about = {

@@ -189,7 +189,7 @@ was largest; the others have one copy. "Sharply": by softmax(loss / {SHARP["temp
 
 def main() -> int:
     """Trains, looks and writes the page."""
-    command = tyro.cli(Command, description=__doc__)
+    command = tyro.cli(Command, description=__doc__, prog="python -m experiments.cheap_scores")
     replace_text(command.results, page(command, looks(command)))
     return 0
 

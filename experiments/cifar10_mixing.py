@@ -125,7 +125,7 @@ def spread(values: list[float], sign: str = "") -> str:
 
 def main() -> int:
     """Runs what is not yet in the results, seed by seed, so that an interrupted table is still a comparison."""
-    command = tyro.cli(Command, description=__doc__)
+    command = tyro.cli(Command, description=__doc__, prog="python -m experiments.cifar10_mixing")
     for seed in range(command.seeds):
         for arm in ARMS:
             lines = lines_of(command.results)

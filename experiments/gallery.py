@@ -118,7 +118,7 @@ def main() -> int:
     """Draws the sheet."""
     from PIL import Image
 
-    command = tyro.cli(Command, description=__doc__)
+    command = tyro.cli(Command, description=__doc__, prog="python -m experiments.gallery")
     for name in command.functions:
         if name not in names():
             print(f"error: {nearest(name, names(), 'augmentation')}", file=sys.stderr)

@@ -168,7 +168,7 @@ SGD with Nesterov momentum 0.9, cosine rate from 0.1, weight decay 5e-4, batch {
 
 def main() -> int:
     """Runs what is not yet in the results."""
-    command = tyro.cli(Command, description=__doc__)
+    command = tyro.cli(Command, description=__doc__, prog="python -m experiments.importance_sampled")
     keep_freed_memory()
     full = averaged_down(data.load("cifar10", data_dir=command.data_dir), command.side)
     options = ("model", "examples", "side", "epochs", "seeds")

@@ -32,7 +32,7 @@ def main() -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    command = tyro.cli(Command, description=__doc__)
+    command = tyro.cli(Command, description=__doc__, prog="python -m experiments.ricap_picture")
     images = jnp.asarray(photographs())
     plan = ricap_plan(jax.random.key(command.seed), images.shape, beta=command.beta)
     patched = np.asarray(apply_ricap(plan, images))

@@ -178,7 +178,7 @@ weight decay 5e-4, batch 64 (CIFAR-10: 128).
 
 def main() -> int:
     """Runs what is not yet in the results."""
-    command = tyro.cli(Command, description=__doc__)
+    command = tyro.cli(Command, description=__doc__, prog="python -m experiments.self_paced")
     for dataset, count, arm in rows(command):
         lines = lines_of(command.results)
         if any((line["dataset"], line["examples"], line["arm"]) == (dataset, count, arm) for line in lines):

@@ -165,7 +165,7 @@ def draw(lines: list[dict[str, Any]], path: pathlib.Path) -> None:
 
 def main() -> int:
     """Runs what is not yet in the results."""
-    command = tyro.cli(Command, description=__doc__)
+    command = tyro.cli(Command, description=__doc__, prog="python -m experiments.shakedrop")
     full = averaged_down(data.load("cifar10", data_dir=command.data_dir), command.side)
     said = " ".join(f"--{name} {getattr(command, name)}" for name in ("model", "examples", "side", "epochs", "seeds"))
     about = {

@@ -104,7 +104,7 @@ def measured_row(name: str, images: np.ndarray, labels: np.ndarray, repetitions:
 
 def main() -> None:
     """Measures, and prints a page."""
-    command = tyro.cli(Command, description=__doc__)
+    command = tyro.cli(Command, description=__doc__, prog="python -m experiments.benchmark augment")
     keep_freed_memory()
     names = [name for name in (*augment.__all__, *mix.__all__) if name not in NOT_MEASURED]
     names.sort(key=lambda name: (name not in OPERATIONS, list(OPERATIONS).index(name) if name in OPERATIONS else 0))

@@ -63,7 +63,7 @@ def explainers(model: Any, variables: Any) -> dict[str, Callable[[Any], Any]]:
 
 def main() -> None:
     """Measures, and prints a Markdown table."""
-    command = tyro.cli(Command, description=__doc__)
+    command = tyro.cli(Command, description=__doc__, prog="python -m experiments.benchmark explain")
     keep_freed_memory()
     images = random_batch(command.batch_size, classes=CLASSES)["image"]
     model = create_model(command.model, CLASSES)

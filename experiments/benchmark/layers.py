@@ -107,7 +107,7 @@ def print_compilation(command: Command) -> None:
 
 def main() -> None:
     """Measures, and prints Markdown tables."""
-    command = tyro.cli(Command, description=__doc__)
+    command = tyro.cli(Command, description=__doc__, prog="python -m experiments.benchmark layers")
     keep_freed_memory()
     print(f"# What layers cost\n\n{provenance('layers', command.repetitions)}")
     parts: dict[Part, Callable[[Command], None]] = {

@@ -142,7 +142,7 @@ class Setting:
 
 def main() -> None:
     """Measures, and prints Markdown tables."""
-    command = tyro.cli(Command, description=__doc__)
+    command = tyro.cli(Command, description=__doc__, prog="python -m experiments.benchmark loop")
     print(f"# What the loop and augmentation cost beside the network\n\n{provenance('loop', command.repetitions)}\n")
     examples = command.steps * command.batch_size
     network = Setting(command.model, data.load(f"synthetic:32x32x3,10,{examples}"), command.batch_size)

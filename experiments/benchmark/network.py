@@ -52,7 +52,7 @@ def step_flops(batch: dict[str, jax.Array]) -> float:
 
 def main() -> None:
     """Measures, and prints Markdown tables."""
-    command = tyro.cli(Command, description=__doc__)
+    command = tyro.cli(Command, description=__doc__, prog="python -m experiments.benchmark network")
     keep_freed_memory()
     batch = random_batch(command.batch_size, classes=CLASSES)
     flops, torch_is_here = step_flops(batch), importlib.util.find_spec("torch") is not None

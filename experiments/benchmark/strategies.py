@@ -65,7 +65,7 @@ def contenders(command: Command) -> dict[str, tuple[Strategy, Scorer | None, str
 
 def main() -> None:
     """Measures, and prints a Markdown table."""
-    command = tyro.cli(Command, description=__doc__)
+    command = tyro.cli(Command, description=__doc__, prog="python -m experiments.benchmark strategies")
     keep_freed_memory()
     batch = random_batch(command.batch_size, classes=CLASSES)
     found, model = contenders(command), create_model(command.model, CLASSES)

@@ -39,7 +39,7 @@ class Command:
 
 def main() -> int:
     """Draws the pictures."""
-    command = tyro.cli(Command, description=__doc__)
+    command = tyro.cli(Command, description=__doc__, prog="python -m experiments.method_pictures")
     for name in command.methods:
         if name not in PICTURES:
             print(f"error: {nearest(name, PICTURES, 'method')}", file=sys.stderr)

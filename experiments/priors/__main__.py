@@ -125,7 +125,7 @@ def said(command: Command) -> str:
 
 def main() -> int:
     """Runs what is not yet in the results."""
-    command = tyro.cli(Command, description=__doc__)
+    command = tyro.cli(Command, description=__doc__, prog="python -m experiments.priors")
     keep_freed_memory()
     if command.data_dir is None and command.tiny_imagenet is None:
         print("python -m experiments.priors takes --data-dir, --tiny-imagenet, or both; got neither.", file=sys.stderr)

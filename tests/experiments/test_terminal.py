@@ -1,4 +1,8 @@
+"""What a command shows on the terminal."""
+
 import io
+import pathlib
+import re
 import sys
 
 import pytest
@@ -6,6 +10,7 @@ import pytest
 from experiments.terminal import Terminal
 from jaxaug.training import Progress
 
+SCRIPTS = pathlib.Path(__file__).parents[2] / "experiments"
 RECORD = {
     "epoch": 2, "step": 20, "train_loss": 1.25, "train_accuracy": 0.5, "test_loss": 0.75, "test_accuracy": 0.8125,
     "examples_per_second": 12345.6, "seconds": 3.21,
@@ -57,3 +62,14 @@ def test_there_is_no_bar_in_a_log(capsys, quiet):
     terminal.progress(progress(3))
     terminal.clear()
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in sorted(SCRIPTS.rglob("*.py")) if "tyro.cli(" in p.read_text()], ids=lambda p: p.stem
+)
+def test_help_says_what_one_types(path):
+    names = [name for name in path.relative_to(SCRIPTS.parent).with_suffix("").parts if not name.startswith("__")]
+    typed = ".".join(names)
+    if names[1] == "benchmark" and len(names) == 3:  # by one command, which takes their name
+        typed = f"experiments.benchmark {names[2]}"
+    assert re.search(rf'prog=f?"python -m {re.escape(typed)}[" ]', path.read_text())

@@ -62,7 +62,7 @@ class AsAsked(Hooks):
 
 def main() -> None:
     """Trains for as long as it is asked to."""
-    command = tyro.cli(Command, description=__doc__)
+    command = tyro.cli(Command, description=__doc__, prog="python -m experiments.benchmark.scaling.devices")
     if command.cores and hasattr(os, "sched_setaffinity"):  # before the threads are started, which take it over
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: command.cores])
     examples, side = command.steps * command.batch_size, command.side
