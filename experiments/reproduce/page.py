@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from experiments.reproduce.additivity import additivity
+from experiments.reproduce.factorial import factorial
 from experiments.reproduce.lines import Lines, difference, difference_texts, line_of
 from experiments.reproduce.recipe import PLACE_WORDS
 from experiments.reproduce.table import MARKS, SCALES, Arm, Block, Figure, Scale, Table
@@ -125,8 +126,8 @@ def page(table: Table, lines: Lines) -> str:
                 about = "; ".join(dict.fromkeys(line["about"] for line in here))
                 parts.append(f"### {block.name}\n\n{about}.\n\n{block_table(lines, scale, block)}")
                 parts.append(textwrap.fill(unprinted(lines, scale, block), 120, break_on_hyphens=False))
-                parts.append(additivity(lines, scale, block))
-    parts.append(f"![Differences to the first arm, ours and the paper's]({table.name}.png)")
+                parts += [additivity(lines, scale, block), factorial(lines, scale, block)]
+    parts.append(f"![Differences to the first arm]({table.name}.png)")
     commands = "\n".join(sorted({line["command"] for line in lines}))
     named = [f"`{{{name}}}` is {words}" for name, words in PLACE_WORDS.items() if f"{{{name}}}" in commands]
     parts.append(f"What the arms train{''.join(f'; {words}' for words in named)}:")

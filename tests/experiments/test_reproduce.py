@@ -1,5 +1,6 @@
 """Tables of papers: what they hold, how they are run and what is made of their lines."""
 
+import itertools
 import json
 import pathlib
 import re
@@ -14,6 +15,7 @@ from experiments import train
 from experiments.build import built_model
 from experiments.reproduce.additivity import additivity, combined
 from experiments.reproduce.earlier import earlier_lines
+from experiments.reproduce.factorial import average_effects, factorial
 from experiments.reproduce.lines import difference, difference_texts, line_of
 from experiments.reproduce.page import page, printed_difference, printed_text, unprinted
 from experiments.reproduce.recipe import Places, arguments, located, without_replaced
@@ -170,6 +172,29 @@ def test_parts_add_up_or_do_not():
     assert additivity(lines[:3], "cpu", block) == ""
     [stacked] = TABLES["stacked"].blocks
     assert sum(bool(arm.parts) for arm in stacked.arms) == 11
+
+
+def test_average_effects_are_those_of_a_linear_model():
+    [block] = TABLES["stacked"].blocks
+    names = ["RICAP", "importance sampling", "ShakeDrop", "Gaussian pooling"]
+    held = np.array([[name in arm.name.split(" + ") for name in names] for arm in block.arms], float) - 0.5
+    errors = np.random.default_rng(0).normal(50, 5, (len(block.arms), 3))
+    lines = [
+        {"scale": "cpu", "block": block.name, "arm": arm.name, "errors": list(values)}
+        for arm, values in zip(block.arms, errors, strict=True)
+    ]
+    # Coordinates of -1/2 and 1/2 make the coefficients differences, and those of products differences of differences.
+    pairs = list(itertools.combinations(range(4), 2))
+    columns = [np.ones(16), *held.T, *(held[:, i] * held[:, j] for i, j in pairs)]
+    coefficients = np.linalg.lstsq(np.stack(columns, 1), errors)[0][1:]
+    found = average_effects(lines, "cpu", block)
+    assert [name for name, _ in found] == [*names, *(f"{names[i]} x {names[j]}" for i, j in pairs)]
+    np.testing.assert_allclose([effect.mean for _, effect in found], coefficients.mean(axis=1))
+    np.testing.assert_allclose([effect.deviation for _, effect in found], coefficients.std(axis=1, ddof=1))
+    np.testing.assert_allclose([effect.p for _, effect in found], scipy.stats.ttest_1samp(coefficients, 0, 1).pvalue)
+    assert factorial(lines, "cpu", block).count("\n| ") == 12
+    assert factorial(lines[:-1], "cpu", block) == ""
+    assert factorial(lines, "cpu", TABLES["ricap_beta"].blocks[0]) == ""
 
 
 def test_what_no_paper_prints_is_said_by_its_direction():
