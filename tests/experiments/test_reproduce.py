@@ -191,7 +191,8 @@ def test_average_effects_are_those_of_a_linear_model():
     assert [name for name, _ in found] == [*names, *(f"{names[i]} x {names[j]}" for i, j in pairs)]
     np.testing.assert_allclose([effect.mean for _, effect in found], coefficients.mean(axis=1))
     np.testing.assert_allclose([effect.deviation for _, effect in found], coefficients.std(axis=1, ddof=1))
-    np.testing.assert_allclose([effect.p for _, effect in found], scipy.stats.ttest_1samp(coefficients, 0, 1).pvalue)
+    p = scipy.stats.ttest_rel(coefficients, 0 * coefficients, axis=1).pvalue
+    np.testing.assert_allclose([effect.p for _, effect in found], p)
     assert factorial(lines, "cpu", block).count("\n| ") == 12
     assert factorial(lines[:-1], "cpu", block) == ""
     assert factorial(lines, "cpu", TABLES["ricap_beta"].blocks[0]) == ""
