@@ -1,11 +1,10 @@
 """Whether parts that are put together change the error by the sum of what each changes alone."""
 
 import collections
-from typing import Any
 
 import numpy as np
 
-from experiments.reproduce.lines import Lines, difference_texts, line_of
+from experiments.reproduce.lines import Lines, difference_texts, errors_of
 from experiments.reproduce.table import Arm, Block, Scale
 from experiments.reproduce.verdict import LEVEL, direction
 from experiments.result_lines import Difference, paired_difference
@@ -16,20 +15,14 @@ HEADER = ("together", "sum of the parts", "difference to the sum", "p")
 
 def combined(lines: Lines, scale: Scale, block: Block) -> list[tuple[Arm, float, Difference]]:
     """Returns each finished combination, the sum of what its parts change alone, and how far it is from that sum."""
-    known = {arm.name: arm for arm in block.arms}
-
-    def errors(arm: Arm) -> Any:
-        line = line_of(lines, scale, block, arm)
-        return None if line is None else np.array(line["errors"])
-
+    errors = {arm.name: errors_of(lines, scale, block, arm) for arm in block.arms}
     found = []
-    base = errors(block.arms[0])
     for arm in block.arms:
-        needed = [errors(arm), *(errors(known[part]) for part in arm.parts), base]
-        if not arm.parts or any(one is None for one in needed):
+        needed = [one for name in (arm.name, *arm.parts, block.arms[0].name) if (one := errors[name]) is not None]
+        if not arm.parts or len(needed) < len(arm.parts) + 2:
             continue
         seeds = min(map(len, needed))
-        together, *alone = (one[:seeds] - base[:seeds] for one in needed[:-1])
+        together, *alone = (one[:seeds] - needed[-1][:seeds] for one in needed[:-1])
         total = np.sum(alone, axis=0)
         found.append((arm, float(total.mean()), paired_difference(together, total)))
     return found

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from experiments.reproduce.lines import Lines, difference_texts, line_of
+from experiments.reproduce.lines import Lines, difference_texts, errors_of
 from experiments.reproduce.table import Block, Scale
 from experiments.result_lines import Difference, paired_difference
 from experiments.tables import markdown_table
@@ -24,9 +24,9 @@ def average_effects(lines: Lines, scale: Scale, block: Block) -> list[tuple[str,
     held[block.arms[0].name] = set()
     errors = {}
     for arm in block.arms:
-        line = line_of(lines, scale, block, arm)
-        if line is not None and arm.name in held:
-            errors[frozenset(held[arm.name])] = np.array(line["errors"])
+        measured = errors_of(lines, scale, block, arm)
+        if measured is not None and arm.name in held:
+            errors[frozenset(held[arm.name])] = measured
     if not parts or len(errors) < 2 ** len(parts):
         return []
     seeds = min(map(len, errors.values()))

@@ -16,6 +16,12 @@ def line_of(lines: Lines, scale: Scale, block: Block, arm: Arm) -> dict[str, Any
     return next((line for line in lines if arm_key(line) == key), None)
 
 
+def errors_of(lines: Lines, scale: Scale, block: Block, arm: Arm) -> np.ndarray | None:
+    """Returns the errors of a finished arm, seed by seed."""
+    line = line_of(lines, scale, block, arm)
+    return None if line is None else np.array(line["errors"])
+
+
 def arm_key(line: dict[str, Any]) -> tuple[str, str, str]:
     """Returns what tells the arms of a table apart."""
     return line["scale"], line["block"], line["arm"]
@@ -35,10 +41,10 @@ def with_line(lines: Lines, line: dict[str, Any]) -> Lines:
 
 def difference(lines: Lines, scale: Scale, block: Block, arm: Arm) -> Difference | None:
     """Returns the arm's error minus that of the block's first, None while one of them is not finished."""
-    line, base = (line_of(lines, scale, block, one) for one in (arm, block.arms[0]))
-    if line is None or base is None or arm is block.arms[0]:
+    errors, base = (errors_of(lines, scale, block, one) for one in (arm, block.arms[0]))
+    if errors is None or base is None or arm is block.arms[0]:
         return None
-    return paired_difference(np.array(line["errors"]), np.array(base["errors"]))
+    return paired_difference(errors, base)
 
 
 def difference_texts(ours: Difference | None) -> tuple[str, str]:

@@ -147,11 +147,10 @@ def draw(table: Table, lines: Lines, path: pathlib.Path) -> None:
             found = [(arm, difference(lines, scale, block, arm)) for arm in block.arms]
             if any(ours for _, ours in found):
                 panels.append((scale, block, [(arm, ours) for arm, ours in found if ours]))
-    rows = max(1, sum(len(found) + 1.5 for *_, found in panels))
+    heights = [len(found) + 1.5 for *_, found in panels]
     longest = max((len(arm.name) for *_, found in panels for arm, _ in found), default=0)
-    drawing: Any = Drawing(figsize=(5.5 + 0.065 * longest, 0.6 + 0.3 * rows), layout="constrained")
+    drawing: Any = Drawing(figsize=(5.5 + 0.065 * longest, 0.6 + 0.3 * max(1, sum(heights))), layout="constrained")
     if panels:
-        heights = [len(found) + 1.5 for *_, found in panels]
         grid = drawing.subplots(len(panels), 1, squeeze=False, gridspec_kw={"height_ratios": heights})
         for axes, (scale, block, found) in zip(grid[:, 0], panels, strict=True):
             for place, (arm, ours) in enumerate(found):
