@@ -3,7 +3,7 @@
 #
 # # jaxaug in a training loop of your own
 #
-# You have a network in Flax, an optimiser of optax and a loop around them. What does it take to augment what the
+# You have a network in Flax, an optimizer of optax and a loop around them. What does it take to augment what the
 # network sees, to decide whom to augment, or to put noise into its layers? Here is such a loop, and then one section
 # for each thing added to it, a few lines at a time. At the end stands the same with the training loop that comes along.
 # Five minutes to read, about a minute to run on two CPU cores.
@@ -386,7 +386,7 @@ show_rows(
 #
 # All of this is one call: `make_train_step` makes select, differentiate, update and observe into one step of any
 # network with a `train=` argument, and `fit` trains one network, `fit_population` several by one compiled program. The
-# shuffling, too, is on the device. Here are your network, your optimiser and your augmentation, all examples augmented.
+# shuffling, too, is on the device. Here are your network, your optimizer and your augmentation, all examples augmented.
 
 # %%
 from jaxaug.training import fit_population, init_population, make_eval_step, make_train_step
@@ -410,7 +410,7 @@ plt.show()
 # %% [markdown]
 # ## All of it in a table
 #
-# Every row has the same optimiser and as many steps. Rows of one network begin with the same weights and see the images
+# Every row has the same optimizer and as many steps. Rows of one network begin with the same weights and see the images
 # in the same order, but for the last, which draws its own. ± is the standard error over the seeds: with so few seeds
 # and images only large differences mean something. A row can well be worse than the first: noise and mixing want a
 # network that fits its data without them, and time. Network and learning rate were settled by a few trials on these
@@ -443,5 +443,5 @@ axes.invert_yaxis()
 # | what to do to images and labels | `01_ricap` | `ricap`, `mixup_and_cutmix`, `cutout_and_random_erasing` |
 # | whom to do it to | `02_self_paced`, `03_importance_sampling` | `self_paced`, `importance_sampled` |
 # | where noise enters the network | `04_shakedrop` | `shake_drop` |
-# | layers with a prior | `05_priors` | `gaussian_pooling`, `disentangled_convolution`, `rotation_regularisation` |
+# | layers with a prior | `05_priors` | `gaussian_pooling`, `disentangled_convolution`, `rotation_regularization` |
 # | which augmentation, and how much | `06_search` | `affinity_and_diversity` |

@@ -99,7 +99,7 @@ images, labels = photographs(), jnp.eye(4)  # each a class of its own
 # cut from. Here $\beta = 1$, and a draw with no part too small to see.
 
 # %%
-COLOURS = ("tab:red", "tab:blue", "tab:green", "tab:orange")
+COLORS = ("tab:red", "tab:blue", "tab:green", "tab:orange")
 
 
 def parts(boundary, side):
@@ -108,8 +108,8 @@ def parts(boundary, side):
     return [(0, 0, h, w), (0, w, h, side - w), (h, 0, side - h, w), (h, w, side - h, side - w)]
 
 
-def frame(axes, row, column, height, width, colour):
-    axes.add_patch(Rectangle((column, row), width - 1, height - 1, fill=False, edgecolor=colour, linewidth=3))
+def frame(axes, row, column, height, width, color):
+    axes.add_patch(Rectangle((column, row), width - 1, height - 1, fill=False, edgecolor=color, linewidth=3))
 
 
 plan = ricap_plan(jax.random.key(172), images.shape, beta=1.0)
@@ -119,8 +119,8 @@ for i, row in enumerate(axes):
     show(row[4], patched[i], "the output")
     for k, (top, left, height, width) in enumerate(parts(plan.boundary[i], images.shape[1])):
         show(row[k], images[plan.source[i, k]], f"part {k + 1}: {NAMES[plan.source[i, k]]}")
-        frame(row[k], *map(int, plan.offset[i, k]), height, width, COLOURS[k])
-        frame(row[4], top, left, height, width, COLOURS[k])
+        frame(row[k], *map(int, plan.offset[i, k]), height, width, COLORS[k])
+        frame(row[4], top, left, height, width, COLORS[k])
 
 # %% [markdown]
 # ## The label: shares of the area
@@ -309,9 +309,9 @@ loss = np.array([[record["train_loss"] for record in member] for member in recor
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
 for a, name in enumerate(ARMS):
-    axes[0].plot(error[a], [a] * seeds, "o", color=COLOURS[a], alpha=0.6)
+    axes[0].plot(error[a], [a] * seeds, "o", color=COLORS[a], alpha=0.6)
     axes[0].plot(error[a].mean(), a, "|", color="black", markersize=24)
-    axes[1].plot(np.arange(1, epochs + 1), loss[a].mean(axis=0), color=COLOURS[a], label=name)
+    axes[1].plot(np.arange(1, epochs + 1), loss[a].mean(axis=0), color=COLORS[a], label=name)
 axes[0].set(yticks=range(len(ARMS)), yticklabels=ARMS, xlabel="test error, %", title="one dot a seed, bar: mean")
 axes[0].set_ylim(len(ARMS) - 0.5, -0.5)
 axes[1].set(xlabel="epoch", ylabel="training loss", title="mean over seeds")

@@ -92,7 +92,7 @@ def as_batch(split, places):
 
 
 def draw(ax, image, title="", frame=None):
-    """Draws one image, with a frame where a colour is given."""
+    """Draws one image, with a frame where a color is given."""
     ax.imshow(image.squeeze(), cmap="gray_r", vmin=0, vmax=1)
     ax.set_title(title, fontsize=9)
     ax.axis("off")
@@ -434,7 +434,7 @@ compare(dict(zip(("none", "all", "above 0.1"), found, strict=True)), "all")
 # - Put `on_pairs(ricap, beta=0.3)` (notebook `01_ricap`) into `augment`: examples left alone keep their one-hot labels.
 #   The loss of a mixed one cannot come near zero, which "stored" goes by and "current" does not.
 # - Replace `breast_cancer` by `wine`.
-# - Begin or end it: `slow_start(strategy, steps=...)` and `late_off(strategy, steps=...)` take any strategy.
+# - Begin or end it: `slow_start(strategy, steps=...)` and `stop_after(strategy, steps=...)` take any strategy.
 # - Ask another question of the same losses: notebook `03_importance_sampling` makes several copies of each example and
 #   lets the loss choose among them.
 # - The card [docs/methods/self_paced.md](https://github.com/jaxaug/jaxaug/blob/main/docs/methods/self_paced.md) has

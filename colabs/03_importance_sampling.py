@@ -38,12 +38,12 @@ from jaxaug import (
     flip_left_right,
     importance_sampled,
     importance_weights,
-    late_off,
     load,
     max_loss,
     never,
     on_images,
     slow_start,
+    stop_after,
     subset,
 )
 from jaxaug.training import (
@@ -143,7 +143,7 @@ def as_batch(split, places):
 
 
 def draw(ax, image, title="", frame=None):
-    """Draws one image, with a frame where a colour is given."""
+    """Draws one image, with a frame where a color is given."""
     ax.imshow(image.squeeze(), cmap="gray_r", vmin=0, vmax=1)
     ax.set_title(title, fontsize=9)
     ax.axis("off")
@@ -186,7 +186,7 @@ plt.show()
 
 # %%
 one = jnp.sort(losses[:, -1:], axis=0)
-colours = plt.cm.viridis(np.linspace(0, 0.9, 8))
+colors = plt.cm.viridis(np.linspace(0, 0.9, 8))
 temperatures, exponents = np.logspace(-2, 2, 41, dtype=np.float32), np.linspace(0.05, 8, 41, dtype=np.float32)
 forms = ("uniform", "one_minus_prob", "loss", "softmax")
 by_form = np.stack([importance_weights(one, importance=form)[:, 0] for form in forms])
@@ -194,9 +194,9 @@ softmax = jax.vmap(lambda values, t: importance_weights(values, importance="soft
 by_temperature, by_exponent = softmax(one, temperatures), softmax(jnp.log(one), 1 / exponents)
 fig, axes = plt.subplots(1, 3, figsize=(10, 3.2), sharey=True)
 for j in range(8):
-    axes[0].bar(np.arange(4) + (j - 3.5) / 10, by_form[:, j], width=0.1, color=colours[j])
-    axes[1].plot(temperatures, by_temperature[:, j, 0], color=colours[j], label=f"loss {one[j, 0]:.2f}")
-    axes[2].plot(exponents, by_exponent[:, j, 0], color=colours[j])
+    axes[0].bar(np.arange(4) + (j - 3.5) / 10, by_form[:, j], width=0.1, color=colors[j])
+    axes[1].plot(temperatures, by_temperature[:, j, 0], color=colors[j], label=f"loss {one[j, 0]:.2f}")
+    axes[2].plot(exponents, by_exponent[:, j, 0], color=colors[j])
 axes[0].set_xticks(range(4), ("uniform", "1 - p", "loss", "softmax\nT = 1"))
 axes[0].set(ylabel="probability of a copy", title="the four forms", ylim=(0, 1))
 axes[1].set(xscale="log", xlabel="temperature T", title="softmax of loss / T")
@@ -308,7 +308,7 @@ for name, (out, losses, drawn) in draws.items():
 # `scored=0.25` makes M copies only for the quarter of the batch whose loss, last met in training, was the largest; all
 # others have one. On the left is what that wins, the extra loss of the drawn copies over the mean of theirs, per
 # example of the batch, against the copies that are scored. `slow_start` lets examples take part with a probability that
-# rises, `late_off` ends a strategy, each around any other; on the right is the share that they augment.
+# rises, `stop_after` ends a strategy, each around any other; on the right is the share that they augment.
 
 
 # %%
@@ -349,7 +349,7 @@ left.set(xlabel="copies scored per example, of M = 4", ylabel="extra loss", titl
 left.set(xlim=(0, 4.2), ylim=(0, None))
 left.legend(fontsize=8)
 plain = importance_sampled(augment, scan=True)
-timed_ones = {"slow_start, 100": slow_start(plain, steps=100), "late_off, 150": late_off(plain, steps=150)}
+timed_ones = {"slow_start, 100": slow_start(plain, steps=100), "stop_after, 150": stop_after(plain, steps=150)}
 for name, strategy in timed_ones.items():
     right.plot(np.asarray(shares(strategy, 200)), lw=1, label=name)
 right.set(xlabel="step", ylabel="share augmented", title="Slow start and late end")
@@ -474,7 +474,7 @@ plt.show()
 #
 # - Set `few_epochs` to 120, or `few` to 1000: do the differences keep their signs?
 # - Take `cutout` out of `augment`: the copies of an example are then more alike.
-# - Put `late_off(importance_sampled(augment), steps=...)` among the `arms`.
+# - Put `stop_after(importance_sampled(augment), steps=...)` among the `arms`.
 # - Score more cheaply: `make_train_step(..., scorer=...)` takes `proxy_scorer` (a small network that learns along) or
 #   `every(scorer, 4)`; `results/cheap_scores.md` says what each is worth.
 # - The other use of the loss, whether to augment at all, is in notebook `02_self_paced`.

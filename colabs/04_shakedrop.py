@@ -3,7 +3,7 @@
 #
 # # ShakeDrop: noise on the branches of a residual network
 #
-# Can a residual network be regularised inside, and not by its images alone? ShakeDrop (Yamada, Iwamura, Akiba and Kise,
+# Can a residual network be regularized inside, and not by its images alone? ShakeDrop (Yamada, Iwamura, Akiba and Kise,
 # IEEE Access 2019) leaves some residual branches as they are and multiplies the others by a random number, and their
 # gradients by another one. Stochastic depth (Huang et al., 2016) and Shake-Shake (Gastaldi, 2017) are its two parents.
 # The notebook takes one to three minutes on a CPU.
@@ -89,8 +89,8 @@ def measured_factors(noisy, key, size=4000):
 factors = measured_factors(functools.partial(shake_drop, keep_prob=0.5), jax.random.key(0))
 names = ("forward: b + α - bα, α in [-1, 1]", "backward: b + β - bβ, β in [0, 1]")
 _, axes = plt.subplots(1, 2, figsize=(9, 2.8), sharey=True)
-for axis, values, name, colour in zip(axes, factors, names, ("tab:blue", "tab:orange"), strict=True):
-    axis.hist(values, bins=np.linspace(-1.05, 1.05, 43), color=colour)
+for axis, values, name, color in zip(axes, factors, names, ("tab:blue", "tab:orange"), strict=True):
+    axis.hist(values, bins=np.linspace(-1.05, 1.05, 43), color=color)
     axis.set(title=name, xlabel="factor")
 axes[0].set_ylabel("examples of 4000")
 plt.show()
@@ -167,13 +167,13 @@ _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True)
 for final in (0.8, 0.5, 0.2):
     kept = linear_decay(depth, final=final)
     left.plot(blocks, kept, "o-", markersize=3, label=f"P_L = {final}: {kept.sum():.1f} of {depth} blocks kept")
-for alpha, colour in (((-1.0, 1.0), "tab:blue"), ((0.0, 1.0), "tab:orange")):
+for alpha, color in (((-1.0, 1.0), "tab:blue"), ((0.0, 1.0), "tab:orange")):
     # A keep probability may be traced, so one vmap takes all blocks.
     draw = functools.partial(shake_drop, alpha=alpha)
     means = jax.vmap(lambda key, p, draw=draw: draw(key, branch, keep_prob=p).mean())(keys, decay)
     expected = jax.vmap(lambda p, alpha=alpha: shake_drop_expected(branch[:1], keep_prob=p, alpha=alpha)[0, 0])(decay)
-    right.plot(blocks, expected, color=colour, label=f"inference, α in [{alpha[0]:.0f}, {alpha[1]:.0f}]")
-    right.plot(blocks, means, "o", color=colour, markersize=4, label="mean of 4000 draws")
+    right.plot(blocks, expected, color=color, label=f"inference, α in [{alpha[0]:.0f}, {alpha[1]:.0f}]")
+    right.plot(blocks, means, "o", color=color, markersize=4, label="mean of 4000 draws")
 left.set(title="keep probability", xlabel="block l", ylabel="p_l, or factor", ylim=(0, 1.05), xticks=blocks[3::4])
 right.set(title="mean forward factor, P_L = 0.5", xlabel="block l", xticks=blocks[3::4])
 for axis in (left, right):
@@ -326,7 +326,7 @@ rate = make_schedule(learning_rate=0.1, epochs=epochs, steps_per_epoch=steps_per
 optimizer = make_optimizer(learning_rate=rate, weight_decay=1e-4)
 regularizers = {"none": None, "stochastic depth": StochasticDepth, "ShakeDrop": ShakeDrop.without_final_relu}
 
-# No regulariser has parameters, so all begin with the same states; training gives a state away, hence the copies.
+# No regularizer has parameters, so all begin with the same states; training gives a state away, hence the copies.
 plain = create_model(network, data.num_classes)
 options = {"shape": data.shape, "num_examples": len(data.train.labels)}
 states = init_population(jax.random.split(jax.random.key(9), seeds), plain, optimizer, strategy, **options)

@@ -5,7 +5,7 @@
 #
 # How should a network pool, how far should its filters reach, and how sure should its classifier be? Three layers by T.
 # Kobayashi answer with a prior whose few parameters are learned along with the weights: Gaussian-based pooling
-# (NeurIPS 2019), disentangled convolution (2023) and rotation regularisation (ECCV 2022). All are put into a network by
+# (NeurIPS 2019), disentangled convolution (2023) and rotation regularization (ECCV 2022). All are put into a network by
 # one argument. The notebook takes one to three minutes on a CPU.
 
 # %%
@@ -265,7 +265,7 @@ plt.show()
 # %% [markdown]
 # ## Logits of rotated features
 #
-# Rotation regularisation turns the features $x$ by an angle $\alpha$ in a random direction before the classifier. Mean
+# Rotation regularization turns the features $x$ by an angle $\alpha$ in a random direction before the classifier. Mean
 # and variance of the logits are known, so nothing has to be rotated, with $\varepsilon_c \sim N(0, 1 / (D - 1))$:
 #
 # $$ z_c = \cos\alpha\,(w_c x) + \sin\alpha\;\varepsilon_c \sqrt{|x|^2 |w_c|^2 - (w_c x)^2}. $$
@@ -287,13 +287,13 @@ degrees, draws = 45.0, 5000
 keys = jax.random.split(jax.random.key(4), draws)
 x, weights = jnp.array([2.0, 1.0]), jnp.array([[0.3, 1.6], [1.5, -0.4]])
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), width_ratios=(2, 3))
-for name, vector, colour in (
+for name, vector, color in (
     ("x", x, "black"),
     ("w_1", weights[:, 0], "tab:blue"),
     ("w_2", weights[:, 1], "tab:orange"),
 ):
-    left.annotate("", vector, (0, 0), arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 2})
-    left.text(*(1.08 * vector), name, color=colour)
+    left.annotate("", vector, (0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": 2})
+    left.text(*(1.08 * vector), name, color=color)
 for turn in (-1, 1):
     c, s = np.cos(np.deg2rad(degrees)), turn * np.sin(np.deg2rad(degrees))
     left.annotate(
@@ -306,11 +306,11 @@ features, kernel = jnp.asarray(generator.normal(size=64)), jnp.asarray(generator
 kernel = kernel.at[:, 1].add(0.5 * features)  # the second class fits x
 real = jax.vmap(lambda key: really_rotated(key, features, kernel, np.deg2rad(degrees)))(keys)
 drawn = rotated_logits(jax.random.key(7), jnp.tile(features, (draws, 1)), kernel, degrees=degrees)
-for k, colour in enumerate(("tab:blue", "tab:orange")):
+for k, color in enumerate(("tab:blue", "tab:orange")):
     bins = np.linspace(drawn[:, k].min(), drawn[:, k].max(), 50)
-    right.hist(real[:, k], bins=bins, color=colour, alpha=0.4, label=f"class {k + 1}, really rotated")
-    right.hist(drawn[:, k], bins=bins, color=colour, histtype="step", linewidth=1.5, label="rotated_logits")
-    right.axvline(features @ kernel[:, k], color=colour, linestyle="--", label="inference")
+    right.hist(real[:, k], bins=bins, color=color, alpha=0.4, label=f"class {k + 1}, really rotated")
+    right.hist(drawn[:, k], bins=bins, color=color, histtype="step", linewidth=1.5, label="rotated_logits")
+    right.axvline(features @ kernel[:, k], color=color, linestyle="--", label="inference")
 right.set(title=f"64 features, {degrees:.0f}°", xlabel="logit", ylabel=f"draws of {draws}")
 right.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
 plt.show()
@@ -350,7 +350,7 @@ for name, given in choices.items():
 
 # %%
 def begun(model, data, *, epochs, seeds):
-    """Returns an optimiser and the untrained state of every seed."""
+    """Returns an optimizer and the untrained state of every seed."""
     examples = len(data.train.labels)
     rate = make_schedule(learning_rate=0.05, epochs=epochs, steps_per_epoch=-(-examples // batch_size))
     optimizer, options = make_optimizer(learning_rate=rate), {"shape": data.shape, "num_examples": examples}
@@ -428,7 +428,7 @@ plt.show()
 # %% [markdown]
 # ## A long tail
 #
-# `long_tailed` thins the training classes out exponentially; the test images stay balanced. Rotation regularisation is
+# `long_tailed` thins the training classes out exponentially; the test images stay balanced. Rotation regularization is
 # meant for such data, and so is logit adjustment, which adds $\log(n_k / N)$ to the logits in the training loss. The
 # records then have the mean accuracy of the classes of many (above 100 training examples), medium and few (below 20).
 # Classifiers have a bias here, so that all begin with the same weights.
@@ -487,7 +487,7 @@ plt.show()
 # network, before or after the second stage; logit adjustment and a second stage do. A few hundred images of 8 x 8
 # pixels are no measure of layers that were made for ImageNet. What was published there is in the cards
 # `docs/methods/gaussian_pooling.md`, `docs/methods/disentangled_convolution.md` and
-# `docs/methods/rotation_regularisation.md`.
+# `docs/methods/rotation_regularization.md`.
 
 # %% [markdown]
 # ## What to try next

@@ -236,8 +236,8 @@ for row, name in zip(axes, shown, strict=True):
     row[0].text(-0.25, 0.5, title, ha="right", va="center", transform=row[0].transAxes)
     for axis, image, said, weight in zip(row, drawn["image"], says, weights, strict=True):
         axis.imshow(image.clip(0, 1), cmap="gray", vmin=0, vmax=1)
-        colour = "tab:red" if weight < 0.5 else "black"
-        axis.set_title(f"{dataset.class_names[said]} ({weight:.2f})", y=-0.25, fontsize=7, color=colour)
+        color = "tab:red" if weight < 0.5 else "black"
+        axis.set_title(f"{dataset.class_names[said]} ({weight:.2f})", y=-0.25, fontsize=7, color=color)
         axis.axis("off")
 plt.show()
 
@@ -297,7 +297,7 @@ print(f"\n{found.clean_steps + found.early_steps:,} steps; every candidate to th
 # %% [markdown]
 # ## The plane of both numbers
 #
-# Each candidate is a point, coloured by the accuracy of the full trainings above, of which the search knew nothing. At
+# Each candidate is a point, colored by the accuracy of the full trainings above, of which the search knew nothing. At
 # the same diversity more affinity should be better, and the reverse, so good candidates are expected at the top right,
 # on the front. Along the front T falls where D rises: which of its candidates is best it does not say, and that is what
 # an indicator is for.
@@ -312,7 +312,7 @@ chosen = names.index(found.ranking[0])
 ring = {"s": 200, "facecolors": "none", "edgecolors": "tab:red", "label": "chosen by the sum of ranks"}
 axis.scatter(found.diversity[chosen], found.affinity[chosen], **ring)
 for name, d, t in zip(names, found.diversity, found.affinity, strict=True):
-    # Of two neighbours the lower one has its name below, so that names do not cover each other.
+    # Of two neighbors the lower one has its name below, so that names do not cover each other.
     below = ((np.abs(np.log(found.diversity / d)) < 0.05) & (found.affinity > t)).any()
     where = {"xytext": (-7, -12), "ha": "right"} if below else {"xytext": (7, 5)}
     axis.annotate(name, (d, t), textcoords="offset points", fontsize=8, **where)
@@ -327,7 +327,7 @@ plt.show()
 # A full training contains its own first epochs, so the runs above hold what a search with each of their seeds would
 # have seen. Its choice is judged by the mean test accuracy of the other seeds: the regret is how far the chosen
 # candidate is below the best, the rank correlation is Spearman's over all candidates. Beside the indicators stand the
-# validation accuracy at the same early epoch, which needs no clean network, and a choice by lot. Grey is one seed, red
+# validation accuracy at the same early epoch, which needs no clean network, and a choice by lot. Gray is one seed, red
 # the mean.
 
 # %%
@@ -374,10 +374,10 @@ plt.show()
 # %%
 curves = 100 * measured("test_accuracy")
 figure, axis = plt.subplots(figsize=(8, 4))
-for name, colour in ((found.ranking[0], "tab:red"), ("nothing", "0.4")):
+for name, color in ((found.ranking[0], "tab:red"), ("nothing", "0.4")):
     of_seeds = curves[names.index(name)]
-    axis.plot(range(1, epochs + 1), of_seeds.T, color=colour, alpha=0.25, linewidth=1)
-    axis.plot(range(1, epochs + 1), of_seeds.mean(axis=0), color=colour, label=name)
+    axis.plot(range(1, epochs + 1), of_seeds.T, color=color, alpha=0.25, linewidth=1)
+    axis.plot(range(1, epochs + 1), of_seeds.mean(axis=0), color=color, label=name)
 # The first epochs are steep and would flatten the rest.
 lowest = curves[[chosen, names.index("nothing")], :, early_epochs - 1].min()
 axis.set(xlabel="epoch", ylabel="test accuracy, %", ylim=(lowest - 1, curves.max() + 0.5))

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 import tyro
 
-from experiments.curves import Curve, draw_panels
-from experiments.result_lines import sample_deviation
-from experiments.run_directory import replace_text
-from experiments.stored_runs import StoredRun, differing_options, in_groups, stored_runs
-from experiments.tables import markdown_table, mean_of
-from experiments.terminal import exit_status
+from experiments.figures.curves import Curve, draw_panels
+from experiments.run.console import exit_status
+from experiments.run.directory import replace_text
+from experiments.run.load_runs import StoredRun, differing_options, in_groups, load_runs
+from experiments.studies.jsonl import sample_deviation
+from experiments.studies.markdown import markdown_table, mean_of
 from jaxaug.checks import nearest
 
 
@@ -156,7 +156,7 @@ picture, where there are several.
 
 def run(command: Command, arguments: Sequence[str]) -> None:
     """Writes table and picture, and prints the table."""
-    groups = groups_of(stored_runs(command.runs), command.over)
+    groups = groups_of(load_runs(command.runs), command.over)
     text = page(groups, f"python -m experiments.compare {shlex.join(arguments)}")
     command.output.mkdir(parents=True, exist_ok=True)
     draw(groups, command.output / "compare.png")

@@ -14,12 +14,12 @@ from typing import Literal
 import numpy as np
 import tyro
 
-from experiments import explained_page
-from experiments.explained import Method, Trained, explained, make_explain, spread_evenly, trained
-from experiments.explained_sheet import draw_sheet, image_cells, map_cells
-from experiments.run_directory import replace_text
-from experiments.stored_runs import StoredRun, differing_options, stored_runs
-from experiments.terminal import exit_status
+from experiments.figures import attention_report
+from experiments.figures.attention_maps import Method, Trained, explained, make_explain, spread_evenly, trained
+from experiments.figures.attention_sheet import draw_sheet, image_cells, map_cells
+from experiments.run.console import exit_status
+from experiments.run.directory import replace_text
+from experiments.run.load_runs import StoredRun, differing_options, load_runs
 from experiments.train import warnings_as_notes
 from jaxaug.checks import check_size
 from jaxaug.data import Split
@@ -100,7 +100,7 @@ def maps_in_words(command: Command) -> str:
 def run(command: Command, arguments: Sequence[str]) -> None:
     """Writes sheet and page, and prints the table."""
     check_size("experiments.explain", "--measured", command.measured, 2)
-    runs = stored_runs(command.runs)
+    runs = load_runs(command.runs)
     place = {} if command.data_dir is None else {"data_dir": command.data_dir}
     with warnings_as_notes():
         networks = [trained(run, dataclasses.replace(run.config.data, **place)) for run in runs]
@@ -118,15 +118,15 @@ def run(command: Command, arguments: Sequence[str]) -> None:
             numbers = explained(explain, variables, split, measured, ("entropy", "area", "probability"))
         except (ValueError, TypeError) as error:
             raise ValueError(f"{network.run.path} cannot be explained in this way: {error}") from None
-        rows.append(explained_page.row(head, numbers, split.labels[measured]))
+        rows.append(attention_report.row(head, numbers, split.labels[measured]))
         results = explained(explain, variables, split, index, ("picture", "box", "class", "probability", "area"))
         columns.append(map_cells(results, split.labels[index], names))
 
     maps = maps_in_words(command)
     footer = f"{maps}. Yellow: its maximum, violet: 0 or less. Box: the largest part above 20 % of the maximum."
     draw_sheet([["image"], *heads], list(zip(*columns, strict=True)), footer, command.output)
-    notes = explained_page.notes(networks, split, measured)
-    text = explained_page.page(
+    notes = attention_report.notes(networks, split, measured)
+    text = attention_report.page(
         networks,
         rows,
         maps=maps,
@@ -136,7 +136,7 @@ def run(command: Command, arguments: Sequence[str]) -> None:
         command=f"python -m experiments.explain {shlex.join(arguments)}",
     )
     replace_text(command.output.with_suffix(".md"), text)
-    print("\n".join([explained_page.table(rows), *notes]))
+    print("\n".join([attention_report.table(rows), *notes]))
     print(f"{command.output} has {len(index)} images, {command.output.with_suffix('.md')} the numbers.")
 
 

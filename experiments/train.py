@@ -10,20 +10,20 @@ from typing import Annotated, Literal
 import jax
 import tyro
 
-from experiments import run_directory
-from experiments.build import Experiment, built
-from experiments.config import Config, as_json
 from experiments.configs import DEFAULT, config_names, config_summary, named_config
-from experiments.curves import draw_curves
-from experiments.interrupts import interrupts
-from experiments.lock import check_no_run_under_way, sole_run
-from experiments.policy import with_policy_of_file
-from experiments.processes import Processes, by_the_first, is_first, join, wait_for_all
-from experiments.run_directory import RunDirectory
-from experiments.terminal import Terminal, exit_status, sentence, silence_writers, warnings_as_notes
-from experiments.under_way import Run
+from experiments.figures.curves import draw_curves
+from experiments.run import directory as run_directory
+from experiments.run.build import Experiment, built
+from experiments.run.config import Config, as_json
+from experiments.run.console import Terminal, exit_status, sentence, silence_writers, warnings_as_notes
+from experiments.run.directory import RunDirectory
+from experiments.run.distributed import Processes, by_the_first, is_first, join, wait_for_all
+from experiments.run.lock import check_no_run_under_way, sole_run
+from experiments.run.policy import with_policy_of_file
+from experiments.run.signals import interrupts
+from experiments.run.trainer import Run
 from jaxaug.checks import check_size
-from jaxaug.training import Checkpoints, NonFiniteError, Reading
+from jaxaug.training import Checkpoints, NonFiniteError, ReadOptions
 from jaxaug.training.checkpoint import complete_steps
 from jaxaug.training.integrity import differences
 
@@ -43,9 +43,9 @@ class Command:
     """When a loss or an update is not finite: stop, or rewind to the last checkpoint and go on with other draws."""
     rewinds: int = 3
     """How many times a run is rewound at most."""
-    read: Reading = dataclasses.field(default_factory=Reading)
+    read: ReadOptions = dataclasses.field(default_factory=ReadOptions)
     shard_optimizer: bool = False
-    """Keep a part only of the optimiser's state on each device, not the whole."""
+    """Keep a part only of the optimizer's state on each device, not the whole."""
     processes: Processes = dataclasses.field(default_factory=Processes)
 
 
@@ -112,7 +112,7 @@ def run(name: str, command: Command) -> int:
             run_directory.write_down(directory.path, name, config)
         wait_for_all("begun")
         try:
-            return carried_out(command, experiment, directory)
+            return execute(command, experiment, directory)
         except NonFiniteError as error:
             rewound = f" after {command.rewinds} rewinds" if command.on_nonfinite == "rewind" else ""
             print(
@@ -128,7 +128,7 @@ def run(name: str, command: Command) -> int:
         return 1
 
 
-def carried_out(command: Command, experiment: Experiment, directory: RunDirectory) -> int:
+def execute(command: Command, experiment: Experiment, directory: RunDirectory) -> int:
     """Trains in the directory, and returns the exit status."""
     config, terminal = command.config, Terminal(quiet=command.quiet or not is_first())
     with (
@@ -138,7 +138,7 @@ def carried_out(command: Command, experiment: Experiment, directory: RunDirector
         under_way = Run(config, directory, checkpoints, terminal, stop, command.read, command.shard_optimizer)
         state, sums = experiment.state, None
         if command.resume is not None:
-            state, sums = under_way.taken_up(state)
+            state, sums = under_way.restore(state)
             if sums is None:
                 say(f"No checkpoint was written in {directory.path}: the run begins anew.")
             else:

@@ -6,7 +6,7 @@ import pathlib
 # Two workers share two cores: one BLAS thread each keeps them out of each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Compiling is what the tests, and the commands that they call, spend their time on: half of it is optimisation.
+# Compiling is what the tests, and the commands that they call, spend their time on: half of it is optimization.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
 
 import jax

@@ -38,7 +38,7 @@ FAULTS = [
     (randomness.examples_are_independent, faults.one_shift_per_batch, "share a draw"),
     (randomness.examples_are_independent, faults.one_coin_per_batch, "share a draw"),
     (randomness.examples_are_independent, faults.one_weight_per_batch, "share a draw"),
-    (randomness.examples_are_independent, faults.neighbours_share_a_shift, "examples 0 and 1 share a draw"),
+    (randomness.examples_are_independent, faults.neighbors_share_a_shift, "examples 0 and 1 share a draw"),
     (randomness.examples_are_independent, faults.only_the_first_image_changes, "treated differently"),
     (randomness.examples_are_independent, faults.key_not_used, "nothing in the output varies"),
     (randomness.prob_is_the_rate, faults.prob_applied_twice, "prob=0.2 changed 0.0"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from experiments.build import built_augmentation, built_model, built_strategy
+from experiments.run.build import built_augmentation, built_model, built_strategy
 from experiments.train import parsed
 
 FOLDER = pathlib.Path(__file__).parent.parent / "docs/methods"

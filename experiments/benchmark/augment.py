@@ -38,7 +38,7 @@ OPERATIONS = {
     "cutout": "cutout",
     "resized_crop": "resized crop",
     "rotate": "rotate",
-    "color_jitter": "colour jitter",
+    "color_jitter": "color jitter",
     "mixup": "mixup",
     "cutmix": "cutmix",
     "ricap": "ricap",

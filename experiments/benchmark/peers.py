@@ -104,7 +104,7 @@ def _dm_pix() -> dict[str, Maker]:
         "flip": _jitted(pix.random_flip_left_right),
         "crop": _jitted(crop),
         "rotate": _jitted(rotate),
-        "colour jitter": _jitted(jitter),
+        "color jitter": _jitted(jitter),
     }
 
 
@@ -117,7 +117,7 @@ def _augmax() -> dict[str, Maker]:
     return {
         "flip": of(augmax.HorizontalFlip()),
         "rotate": of(augmax.Rotate((-DEGREES, DEGREES))),
-        "colour jitter": of(augmax.ColorJitter(brightness=JITTER, contrast=JITTER, saturation=JITTER, hue=0.1)),
+        "color jitter": of(augmax.ColorJitter(brightness=JITTER, contrast=JITTER, saturation=JITTER, hue=0.1)),
     }
 
 
@@ -145,7 +145,7 @@ def _keras() -> dict[str, Maker]:
         "cutout": of("RandomErasing", factor=1.0, scale=(0.25, 0.25), value_range=(0, 1), fill_value=0.0),
         "rotate": of("RandomRotation", factor=DEGREES / 360, fill_mode="constant"),
         "resized crop": of("RandomZoom", height_factor=side, width_factor=side),
-        "colour jitter": of(
+        "color jitter": of(
             "RandomColorJitter",
             value_range=(0, 1),
             brightness_factor=JITTER,
@@ -190,7 +190,7 @@ def _kornia() -> dict[str, Maker]:
         "cutout": of(lambda h, w: kornia.RandomErasing(p=1.0, scale=(0.25, 0.25), ratio=(1.0, 1.0))),
         "rotate": of(lambda h, w: kornia.RandomRotation(DEGREES, p=1.0)),
         "resized crop": of(lambda h, w: kornia.RandomResizedCrop((h, w), p=1.0)),
-        "colour jitter": of(lambda h, w: kornia.ColorJitter(JITTER, JITTER, JITTER, 0.1, p=1.0)),
+        "color jitter": of(lambda h, w: kornia.ColorJitter(JITTER, JITTER, JITTER, 0.1, p=1.0)),
         "mixup": with_labels(kornia.RandomMixUpV2(p=1.0, data_keys=["input", "class"])),
         "cutmix": with_labels(kornia.RandomCutMixV2(p=1.0, data_keys=["input", "class"])),
     }

@@ -10,8 +10,8 @@ from typing import Any
 
 import jax
 
-from experiments.run_directory import environment, environment_in_words
-from experiments.terminal import typed_command
+from experiments.run.console import typed_command
+from experiments.run.directory import environment, environment_in_words
 
 # PyTorch's threads otherwise spin for a while after each call, on the cores of the contender whose turn is next.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 
-from experiments.config import Config
+from experiments.run.config import Config
 from jaxaug.checks import nearest
 
 DEFAULT = "digits"

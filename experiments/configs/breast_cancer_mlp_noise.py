@@ -7,7 +7,7 @@ Command: python -m experiments.train breast-cancer-mlp-noise
 Expected: 96.8 +- 0.8 % test accuracy (seeds 0 to 4) in a few seconds.
 """
 
-from experiments.config import Config, DataConfig, OptimizerConfig
+from experiments.run.config import Config, DataConfig, OptimizerConfig
 
 CONFIG = Config(
     data=DataConfig(name="breast_cancer"),

@@ -8,7 +8,7 @@ Command: python -m experiments.train cifar100-pyramidnet-shakedrop --data.data-d
 Expected: about two days on one GPU; not run here in full, so no figure of ours.
 """
 
-from experiments.config import Config, DataConfig, OptimizerConfig
+from experiments.run.config import Config, DataConfig, OptimizerConfig
 
 CONFIG = Config(
     data=DataConfig(name="cifar100"),

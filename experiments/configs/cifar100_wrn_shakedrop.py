@@ -9,8 +9,8 @@ Expected: hours on one GPU; not run here in full, so no figure of ours.
 
 import dataclasses
 
-from experiments.config import DataConfig
 from experiments.configs.cifar10_wrn import CONFIG as WRN
+from experiments.run.config import DataConfig
 
 CONFIG = dataclasses.replace(
     WRN, data=DataConfig(name="cifar100"), model="wrn_28_10", regularizer="ShakeDrop.with_final_relu"

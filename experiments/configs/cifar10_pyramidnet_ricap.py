@@ -10,8 +10,8 @@ Expected: days on one GPU; not run here in full, so no figure of ours.
 
 import dataclasses
 
-from experiments.config import DataConfig
 from experiments.configs.cifar100_pyramidnet_shakedrop import CONFIG as PYRAMIDNET
+from experiments.run.config import DataConfig
 
 CONFIG = dataclasses.replace(
     PYRAMIDNET,

@@ -10,8 +10,8 @@ Expected: about a day on one GPU; not run here in full, so no figure of ours.
 
 import dataclasses
 
-from experiments.config import DataConfig
 from experiments.configs.cifar100_resnet110_shakedrop import CONFIG as RESNET
+from experiments.run.config import DataConfig
 
 CONFIG = dataclasses.replace(
     RESNET,

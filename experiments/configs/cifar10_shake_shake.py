@@ -7,7 +7,7 @@ Command: python -m experiments.train cifar10-shake-shake --data.data-dir DIR
 Expected: days on one GPU; not run here in full, so no figure of ours.
 """
 
-from experiments.config import Config, DataConfig, OptimizerConfig
+from experiments.run.config import Config, DataConfig, OptimizerConfig
 
 CONFIG = Config(
     data=DataConfig(name="cifar10"),

@@ -7,7 +7,7 @@ Command: python -m experiments.train cifar10-small --data.data-dir DIR
 Expected: 65.9 +- 0.3 % test accuracy (seeds 0 to 2, JPEG re-encoding of the images) in 5 minutes on a CPU core.
 """
 
-from experiments.config import Config, DataConfig, OptimizerConfig
+from experiments.run.config import Config, DataConfig, OptimizerConfig
 
 CONFIG = Config(
     data=DataConfig(name="cifar10", num_examples=10_000),

@@ -1,7 +1,7 @@
 """WRN-28-10 on CIFAR-10 with flip, crop and cutout.
 
 Paper: DeVries, Taylor, "Improved regularization of convolutional neural networks with cutout", 2017: error
-3.08 +- 0.16 % with cutout, 3.87 % without. The hole has the mean colour, which is 0 after normalisation.
+3.08 +- 0.16 % with cutout, 3.87 % without. The hole has the mean color, which is 0 after normalization.
 
 Command: python -m experiments.train cifar10-wrn-cutout --data.data-dir DIR
 Expected: hours on one GPU; not run here in full, so no figure of ours.

@@ -7,7 +7,7 @@ Command: python -m experiments.train
 Expected: about 99 % test accuracy in a quarter of a minute on two CPU cores, compilation included.
 """
 
-from experiments.config import Config, DataConfig, OptimizerConfig
+from experiments.run.config import Config, DataConfig, OptimizerConfig
 
 CONFIG = Config(
     data=DataConfig(name="digits"),

@@ -1,4 +1,4 @@
-"""ResNet-10 on a long-tailed ImageNet with rotation regularisation, the first of two stages.
+"""ResNet-10 on a long-tailed ImageNet with rotation regularization, the first of two stages.
 
 Paper: Kobayashi, "Rotation regularization without rotation", ECCV 2022: error 56.40 % on ImageNet-LT after both stages,
 55.40 % with logit adjustment (`--logit-adjustment 1`). Recipe: 180 epochs, cosine from 0.2, weight decay 1e-4, batch
@@ -12,8 +12,8 @@ Expected: a day on a GPU; not run here in full, so no figure of ours.
 
 import dataclasses
 
-from experiments.config import OptimizerConfig
 from experiments.configs.imagenet_wrn50_ricap import CONFIG as RICAP
+from experiments.run.config import OptimizerConfig
 
 CONFIG = dataclasses.replace(
     RICAP,

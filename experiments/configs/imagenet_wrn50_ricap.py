@@ -2,13 +2,13 @@
 
 Paper: Takahashi, Matsubara, Uehara, IEEE TCSVT 2020: top-1 | top-5 error 21.08 | 5.66 % with RICAP, 21.90 | 6.03 %
 without, 100 epochs. Recipe: rate 0.1 x 0.1 after epochs 30, 60 and 90, weight decay 1e-4, batch 256, random resized
-crops, flip and colour jitter of 0.4; its noise along principal components of colour is left out here.
+crops, flip and color jitter of 0.4; its noise along principal components of color is left out here.
 
 Command: python -m experiments.train imagenet-wrn50-ricap --data.data-dir DIR
 Expected: days on several GPUs; not run here in full, so no figure of ours.
 """
 
-from experiments.config import Config, DataConfig, OptimizerConfig
+from experiments.run.config import Config, DataConfig, OptimizerConfig
 
 CONFIG = Config(
     data=DataConfig(name="imagenet2012", image_size=224, stream=True, random_crop=True),

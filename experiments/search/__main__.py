@@ -11,13 +11,13 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from experiments.policy import Policy, policy_json
-from experiments.run_directory import environment, replace_text
+from experiments.run.console import exit_status, typed_command
+from experiments.run.directory import environment, replace_text
+from experiments.run.policy import Policy, policy_json
 from experiments.search.candidates import default_candidates
 from experiments.search.refined import refined
 from experiments.search.report import draw, report_json, table
 from experiments.search.setup import Source, Training, loaded, made, parts
-from experiments.terminal import exit_status, typed_command
 from jaxaug.data import Dataset
 from jaxaug.search import SearchResult, search
 
@@ -35,7 +35,7 @@ class Command:
     indicator: Literal["product", "log_sum", "z_score_sum", "rank_sum", "constrained"] = "log_sum"
     """What makes one score of affinity and diversity."""
     refine: int | None = None
-    """Optimise the magnitudes of what wins over so many generations of 8 candidates, by log T + 0.5 log D."""
+    """Optimize the magnitudes of what wins over so many generations of 8 candidates, by log T + 0.5 log D."""
     output: pathlib.Path = pathlib.Path("search")
     """Directory of search.json and search.png."""
     quiet: bool = False

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from experiments.policy import Policy
+from experiments.run.policy import Policy
 
 
 def default_candidates(shape: tuple[int, ...]) -> list[Policy]:
@@ -20,7 +20,7 @@ def features() -> list[Policy]:
 
 
 def images(side: int, channels: int) -> list[Policy]:
-    """Returns what there is for images; colour where there is colour."""
+    """Returns what there is for images; color where there is color."""
     crop, cutout = f"crop(padding={max(1, side // 8)})", f"cutout(size={max(1, side // 4)})"
     singles = [
         "flip_left_right",

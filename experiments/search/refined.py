@@ -1,4 +1,4 @@
-"""The magnitudes of the policy that a search found, optimised between half and twice what they are."""
+"""The magnitudes of the policy that a search found, optimized between half and twice what they are."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,8 +6,8 @@ from typing import Any
 
 import jax
 
-from experiments.calls import parsed_call
-from experiments.policy import Policy
+from experiments.run.call_syntax import parse_call
+from experiments.run.policy import Policy
 from experiments.search.setup import made
 from jaxaug.compose import Augmentation
 from jaxaug.data import Dataset
@@ -17,7 +17,7 @@ from jaxaug.search.candidates import batch_forms
 
 def magnitudes(policy: Policy) -> list[float]:
     """Returns the numbers of a policy that are written with a point; whole ones fix shapes."""
-    calls = [parsed_call(text)[1] for text in _texts(policy)]
+    calls = [parse_call(text)[1] for text in _texts(policy)]
     return [value for options in calls for value in options.values() if isinstance(value, float)]
 
 
@@ -26,7 +26,7 @@ def with_magnitudes(policy: Policy, values: Sequence[float]) -> Policy:
     left = iter(values)
 
     def changed(text: str) -> str:
-        name, options = parsed_call(text)
+        name, options = parse_call(text)
         given = {option: next(left) if isinstance(value, float) else value for option, value in options.items()}
         return f"{name}({', '.join(f'{option}={value!r}' for option, value in given.items())})" if given else name
 

@@ -48,23 +48,23 @@ def draw(result: SearchResult, path: pathlib.Path, accuracy: np.ndarray | None =
     Args:
       result: of the search.
       path: of the picture.
-      accuracy: `[P]` accuracies after full training, in percent, as far as known; None colours by the score.
+      accuracy: `[P]` accuracies after full training, in percent, as far as known; None colors by the score.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     shown = np.flatnonzero(np.isfinite(result.scores))
-    colours, what = (result.scores, "score") if accuracy is None else (accuracy, "test accuracy after full training, %")
+    colors, what = (result.scores, "score") if accuracy is None else (accuracy, "test accuracy after full training, %")
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()
     points = axes.scatter(
-        result.diversity[shown], result.affinity[shown], c=np.asarray(colours)[shown], cmap="viridis", zorder=2
+        result.diversity[shown], result.affinity[shown], c=np.asarray(colors)[shown], cmap="viridis", zorder=2
     )
     front = shown[result.front[shown]]
     order = front[np.argsort(result.diversity[front])]
     axes.plot(result.diversity[order], result.affinity[order], color="0.7", linewidth=1, zorder=1, label="front")
     place = {name: i for i, name in enumerate(result.names)}
-    best = np.argsort(-np.asarray(colours)[shown])[:6]
+    best = np.argsort(-np.asarray(colors)[shown])[:6]
     for i in shown[best]:
         axes.annotate(
             result.names[i],

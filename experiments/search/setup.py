@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import tyro
 
-from experiments.averaged_down import averaged_down
-from experiments.build import built_augmentation, normalization
-from experiments.config import Config
-from experiments.policy import Policy
+from experiments.run.build import built_augmentation, normalization
+from experiments.run.config import Config
+from experiments.run.policy import Policy
+from experiments.studies.downsample import downsample
 from jaxaug import create_model, data
 from jaxaug.compose import Augmentation
 from jaxaug.data import Dataset
@@ -50,7 +50,7 @@ def loaded(source: Source) -> Dataset:
     """Returns the dataset with a validation split."""
     dataset = data.load(source.name, data_dir=source.data_dir)
     if source.side is not None:
-        dataset = averaged_down(dataset, source.side)
+        dataset = downsample(dataset, source.side)
     if source.examples is not None:
         dataset = data.subset(dataset, source.examples)
     return data.with_validation(dataset, source.validation)
@@ -62,7 +62,7 @@ def made(policy: Policy, dataset: Dataset) -> Augmentation:
 
 
 def parts(training: Training, dataset: Dataset) -> dict[str, Any]:
-    """Returns model, optimiser and normalisation."""
+    """Returns model, optimizer and normalization."""
     small = len(dataset.shape) == 1 or dataset.name == "digits"
     steps = -(-len(dataset.train.labels) // training.batch_size)
     schedule = make_schedule(

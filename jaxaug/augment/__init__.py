@@ -1,7 +1,7 @@
 """What is done to an input: label-preserving augmentations, `f(key, images, *, ...) -> images`."""
 
 from jaxaug.augment.affine import rotate, shear, translate, zoom
-from jaxaug.augment.colour import brightness, contrast, grayscale, hue, saturation
+from jaxaug.augment.color import brightness, contrast, grayscale, hue, saturation
 from jaxaug.augment.erasing import cutout, random_erasing
 from jaxaug.augment.filtering import gaussian_blur, sharpness
 from jaxaug.augment.geometry import crop, flip_left_right, flip_up_down

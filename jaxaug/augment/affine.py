@@ -65,7 +65,7 @@ def rotate(
     border: Border = "constant",
     fill: Fill = 0.0,
 ) -> Float[Array, "b h w c"]:
-    """Images turned about their centre by a random angle.
+    """Images turned about their center by a random angle.
 
     The angle is U[-d, d], positive counter-clockwise; 90 degrees is `np.rot90` on a square image. The size stays.
 
@@ -109,7 +109,7 @@ def shear(
 ) -> Float[Array, "b h w c"]:
     """Images slanted along both axes by random angles.
 
-    out(y, x) = in(y + x tan b, x + y tan a) about the centre, with a, b ~ U[-d, d] independent.
+    out(y, x) = in(y + x tan b, x + y tan a) about the center, with a, b ~ U[-d, d] independent.
 
     Args:
       key: PRNG key, consumed.
@@ -150,9 +150,9 @@ def zoom(
     border: Border = "constant",
     fill: Fill = 0.0,
 ) -> Float[Array, "b h w c"]:
-    """Images enlarged or shrunk about their centre by a random factor; the size stays.
+    """Images enlarged or shrunk about their center by a random factor; the size stays.
 
-    out(y, x) = in(y / z, x / z) about the centre, with log z ~ U[log low, log high], so that 1/2 and 2 are equally
+    out(y, x) = in(y / z, x / z) about the center, with log z ~ U[log low, log high], so that 1/2 and 2 are equally
     likely. Shrinking does not smooth.
 
     Args:
@@ -208,7 +208,7 @@ def sheared(
 
 
 def zoomed(images: Float[Array, "b h w c"], factor: Float[Array, " b"], **sampling: Any) -> Float[Array, "b h w c"]:
-    """Returns each image enlarged about its centre by its factor."""
+    """Returns each image enlarged about its center by its factor."""
     scale, zero = 1.0 / factor, jnp.zeros_like(factor)
     return resampled(images, matrices((scale, zero, zero), (zero, scale, zero)), **sampling)
 

@@ -23,7 +23,7 @@ def cutout(
 ) -> Float[Array, "b h w c"]:
     """Images with one rectangle each overwritten by a constant.
 
-    The rectangle covers rows [y - h // 2, y - h // 2 + h) and columns likewise, its centre (y, x) uniform over all
+    The rectangle covers rows [y - h // 2, y - h // 2 + h) and columns likewise, its center (y, x) uniform over all
     pixels, and is clipped at the border: away from it exactly `size` pixels are erased on each side, in a corner a
     quarter of them.
 
@@ -32,12 +32,12 @@ def cutout(
       images: `[B, H, W, C]`, floating point, any range.
       size: side of the square in pixels, or (height, width), at least 0; larger than the image is clipped. May be
         traced.
-      fill: the value written, one number or one per channel; may be traced. The paper's is the mean colour, which
-        is 0 on normalised images.
+      fill: the value written, one number or one per channel; may be traced. The paper's is the mean color, which
+        is 0 on normalized images.
       prob: probability that an image is cut at all, in [0, 1]; may be traced.
 
     Returns:
-      `[B, H, W, C]`, dtype of `images`; one coin and one centre per image.
+      `[B, H, W, C]`, dtype of `images`; one coin and one center per image.
 
     Raises:
       ValueError: a negative `size`, a `prob` outside [0, 1], a `fill` that is neither one number nor one per channel,
@@ -62,7 +62,7 @@ def cutout(
     coin_key, row_key, column_key = jax.random.split(key, 3)
     coin = jax.random.bernoulli(coin_key, jnp.asarray(prob, jnp.float32), (b,))
     rows, columns = (
-        _segment_around_uniform_centre(k, b, length, side)
+        _segment_around_uniform_center(k, b, length, side)
         for k, length, side in ((row_key, h, height), (column_key, w, width))
     )
     return _erased(images, rows & coin[:, None], columns, jnp.asarray(fill, images.dtype).reshape(1, 1, 1, -1))
@@ -132,11 +132,11 @@ def _erased(images: Array, rows: Array, columns: Array, written: Array) -> Array
     return jnp.where(rows[:, :, None, None] & columns[:, None, :, None], written, images)
 
 
-def _segment_around_uniform_centre(key: Array, batch: int, length: int, side: ArrayLike) -> Array:
-    """Returns `[batch, length]`, true where a segment of `side` pixels around a uniform centre lies."""
-    centre = jax.random.randint(key, (batch,), 0, length)
+def _segment_around_uniform_center(key: Array, batch: int, length: int, side: ArrayLike) -> Array:
+    """Returns `[batch, length]`, true where a segment of `side` pixels around a uniform center lies."""
+    center = jax.random.randint(key, (batch,), 0, length)
     side = jnp.asarray(side, jnp.int32)
-    return _segment(centre - side // 2, side, length)
+    return _segment(center - side // 2, side, length)
 
 
 def _segment(start: Array, side: Array, length: int) -> Array:

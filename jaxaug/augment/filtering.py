@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from jaxaug.augment.colour import drawn_factor
+from jaxaug.augment.color import drawn_factor
 from jaxaug.checks import check_number, check_size, checked_images, concrete
 
 _SIGMAS = 3.0  # beyond which a Gaussian is cut off
@@ -58,7 +58,7 @@ def gaussian_blur(
       key: PRNG key, unused.
       images: `[B, H, W, C]`, floating point, any range.
       sigma: standard deviation in pixels, at least 0; 0 is the identity. May be traced.
-      radius: taps on each side of the centre, at least 0; fixes a shape, so it cannot be traced. None is
+      radius: taps on each side of the center, at least 0; fixes a shape, so it cannot be traced. None is
         ceil(3 sigma), or the longer side where sigma is traced: then a radius of your own saves time.
 
     Returns:

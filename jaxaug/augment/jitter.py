@@ -5,9 +5,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int32, Key
 
-from jaxaug.augment.colour import check_rgb, drawn_factor
+from jaxaug.augment.channel_planes import brightened, contrasted, hue_shifted, on_planes, saturated
+from jaxaug.augment.color import check_rgb, drawn_factor
 from jaxaug.augment.dispatch import applied_by_choice
-from jaxaug.augment.planes import brightened, contrasted, hue_shifted, on_planes, saturated
 from jaxaug.checks import check_number, checked_images
 
 _STEPS = (brightened, contrasted, saturated, hue_shifted)

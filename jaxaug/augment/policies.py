@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int32, Key
 
+from jaxaug.augment.channel_planes import Step, brightened, contrasted, on_planes, saturated
 from jaxaug.augment.dispatch import applied_by_choice
 from jaxaug.augment.filtering import sharpened
-from jaxaug.augment.planes import Step, brightened, contrasted, on_planes, saturated
 from jaxaug.augment.resampling import Fill, check_fill, resampled
 from jaxaug.augment.tone import autocontrasted, equalized, posterized, solarized
 from jaxaug.checks import check_number, check_size, checked_images

@@ -1,7 +1,7 @@
 """Images read at fractional places, by one convention for all geometry.
 
-Pixel (i, j) is the point (i, j), its centre; coordinates are (y, x) with y downwards. Matrices map points of the output
-to points of the input, both measured from the centre of the image, ((H - 1) / 2, (W - 1) / 2).
+Pixel (i, j) is the point (i, j), its center; coordinates are (y, x) with y downwards. Matrices map points of the output
+to points of the input, both measured from the center of the image, ((H - 1) / 2, (W - 1) / 2).
 """
 
 from typing import Literal
@@ -40,7 +40,7 @@ def resampled(
     border: Border = "constant",
     fill: Fill = 0.0,
 ) -> Float[Array, "b h w c"]:
-    """Returns out[p] = in[A p + t], with `inverse` = [A | t] per example, acting on (y, x) from the centre.
+    """Returns out[p] = in[A p + t], with `inverse` = [A | t] per example, acting on (y, x) from the center.
 
     Beyond the border lies `fill` ("constant"), towards which the outermost half pixel fades, or the mirrored image
     d c b a | a b c d | d c b a ("reflect", as scipy.ndimage names it).
@@ -58,8 +58,8 @@ def resampled(
         canvas = jnp.pad(images, frame, mode="edge")
     else:
         y, x = jnp.clip(y, -1.0, h), jnp.clip(x, -1.0, w)
-        colour = jnp.asarray(fill, images.dtype).reshape(1, 1, 1, -1)
-        canvas = jnp.broadcast_to(colour, (images.shape[0], h + 2, w + 2, images.shape[3]))
+        color = jnp.asarray(fill, images.dtype).reshape(1, 1, 1, -1)
+        canvas = jnp.broadcast_to(color, (images.shape[0], h + 2, w + 2, images.shape[3]))
         canvas = canvas.at[:, 1 : h + 1, 1 : w + 1].set(images)
     return read_at(canvas, y + 1.0, x + 1.0, interpolation=interpolation)
 

@@ -11,8 +11,8 @@ BUNDLED = ("breast_cancer", "digits", "iris", "wine")
 def bundled_dataset(name: str) -> Dataset:
     """Returns one of `BUNDLED` under a fixed stratified split, 80 % to train on and 20 % to test on.
 
-    `digits` are uint8 images `[N, 8, 8, 1]`, their 17 grey levels spread over 0..255; the others are float32 features
-    standardised by mean and standard deviation of the training split.
+    `digits` are uint8 images `[N, 8, 8, 1]`, their 17 gray levels spread over 0..255; the others are float32 features
+    standardized by mean and standard deviation of the training split.
     """
     import sklearn.datasets
 

@@ -23,7 +23,7 @@ class Dataset:
 
     Args:
       name: the name it was loaded by.
-      train: the split to train on; images uint8 `[N, H, W, C]`, or standardised feature vectors float32 `[N, D]`;
+      train: the split to train on; images uint8 `[N, H, W, C]`, or standardized feature vectors float32 `[N, D]`;
         labels int32 `[N]`.
       test: the split to test on, of the same dtype and example shape.
       class_names: one name for each class; class k is label k.
@@ -92,7 +92,7 @@ class Dataset:
 
     @property
     def std(self) -> np.ndarray:
-        """Standard deviation in the same way, at least 1e-6; ones for feature vectors, standardised already."""
+        """Standard deviation in the same way, at least 1e-6; ones for feature vectors, standardized already."""
         return self._moments[1]
 
     @functools.cached_property

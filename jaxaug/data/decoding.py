@@ -25,7 +25,7 @@ def decoded(
 ) -> np.ndarray:
     """Returns uint8 `[H, W, channels]`: the image or a box of it, resized to `size = (H, W)` unless that is None.
 
-    Resizing is bilinear with antialiasing. Greyscale, palette and CMYK are converted, an alpha channel is dropped. Of
+    Resizing is bilinear with antialiasing. Grayscale, palette and CMYK are converted, an alpha channel is dropped. Of
     a JPEG whose box is many times the output, the decoder makes a smaller image of its frequencies in the first place.
 
     Raises:

@@ -27,7 +27,7 @@ def load(
     | name | dataset |
     |---|---|
     | `digits` | scikit-learn's digits, uint8 `[N, 8, 8, 1]`; a fixed stratified split, 80 % train and 20 % test |
-    | `breast_cancer`, `wine`, `iris` | feature vectors, float32 `[N, D]`, standardised, under the same kind of split |
+    | `breast_cancer`, `wine`, `iris` | feature vectors, float32 `[N, D]`, standardized, under the same kind of split |
     | `folder:PATH` | .jpg, .jpeg and .png files `PATH/{train,test}/<class>/*`, as RGB; `val`, `validation` for `test` |
     | `synthetic:HxWxC[,classes=K][,n=N]` | noise around a mean of the class; N train (1024), N // 4 test; K is 10 |
     | any other | TFDS's `name[/config][:version]`, prepared as array_record, as uint8; TensorFlow is not needed |

@@ -16,7 +16,7 @@ def synthetic_dataset(spec: str) -> Dataset:
     """Returns uint8 noise whose mean depends on the class: value = level[class, channel] + U{0, ..., 127}.
 
     In every channel the K levels lie evenly in [0, 127], in a random order of the channel's own, so that the mean
-    colour tells the class, whatever is flipped or cropped. There are N training and max(1, N // 4) test examples;
+    color tells the class, whatever is flipped or cropped. There are N training and max(1, N // 4) test examples;
     labels run 0, 1, ..., K - 1, 0, ... The seed is fixed: one spec is always the same dataset.
 
     Args:

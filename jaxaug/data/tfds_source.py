@@ -20,7 +20,7 @@ def tfds_dataset(
 ) -> Dataset:
     """Returns a prepared TFDS dataset of images with one class label each, encoded as they are in their records.
 
-    Its splits are `train` and `test`, or `train` and `validation` where there is no labelled `test`; where there are
+    Its splits are `train` and `test`, or `train` and `validation` where there is no labeled `test`; where there are
     all three, `validation` is the validation split.
 
     Args:
@@ -43,10 +43,10 @@ def tfds_dataset(
             f"dataset {name} is prepared in a format without random access; prepare it again elsewhere: "
             f"{preparation(name, 'ANOTHER_DIR')}."
         ) from error
-    labelled = [split for split, source in sources.items() if len(source) and int(source[0][label_key]) >= 0]
-    held_out = [split for split in ("test", "validation") if split in labelled]
-    if "train" not in labelled or not held_out:
-        raise ValueError(f"dataset {name} needs a labelled split train, and test or validation; it has {labelled}.")
+    labeled = [split for split, source in sources.items() if len(source) and int(source[0][label_key]) >= 0]
+    held_out = [split for split in ("test", "validation") if split in labeled]
+    if "train" not in labeled or not held_out:
+        raise ValueError(f"dataset {name} needs a labeled split train, and test or validation; it has {labeled}.")
 
     channels = builder.info.features[image_key].shape[-1] or 3
     shape = (*size, channels) if size else None

@@ -12,13 +12,13 @@ from jaxaug.explain.viridis import viridis
 def overlay(
     images: Float[Array, "b h w c"], maps: Float[Array, "b h2 w2"], *, strength: ArrayLike = 0.5
 ) -> Float[Array, "b h w 3"]:
-    """The images with their maps laid over them in colour.
+    """The images with their maps laid over them in color.
 
     (1 - s) image + s viridis(m), m = max(map, 0) / max of the map, resized bilinearly to the image before. A map with
     no positive value says nothing, and leaves its image as it is. Yellow is the map's maximum, dark violet 0 or less.
 
     Args:
-      images: `[B, H, W, 3]`, or `[B, H, W, 1]` for grey, in [0, 1], floating point.
+      images: `[B, H, W, 3]`, or `[B, H, W, 1]` for gray, in [0, 1], floating point.
       maps: `[B, h, w]`, floating point, any range, as of `cam` or `grad_cam`.
       strength: s in [0, 1], from the image alone to the map alone; may be traced.
 
@@ -47,7 +47,7 @@ def overlay(
     shares = jax.image.resize(maps.astype(jnp.float32), images.shape[:3], "bilinear")
     largest = shares.max(axis=(1, 2), keepdims=True)
     says_something = largest > 0
-    colours = viridis(jnp.maximum(shares, 0.0) / jnp.where(says_something, largest, 1.0))
+    colors = viridis(jnp.maximum(shares, 0.0) / jnp.where(says_something, largest, 1.0))
     share = jnp.where(says_something, jnp.asarray(strength, jnp.float32), 0.0)[..., None]
-    pictures = jnp.broadcast_to(images.astype(jnp.float32), colours.shape)
-    return (pictures + share * (colours - pictures)).astype(images.dtype)
+    pictures = jnp.broadcast_to(images.astype(jnp.float32), colors.shape)
+    return (pictures + share * (colors - pictures)).astype(images.dtype)

@@ -46,12 +46,12 @@ def effective_receptive_field(
     """
     check_images("effective_receptive_field", images)
 
-    def centre(images: Array) -> Array:
+    def center(images: Array) -> Array:
         maps = features(images)
         check_floating("effective_receptive_field", maps, rank=4, what="a network with features", axes="[B, h, w, C]")
         return maps[:, maps.shape[1] // 2, maps.shape[2] // 2].astype(jnp.float32).sum()
 
-    return jnp.abs(jax.grad(centre)(images).astype(jnp.float32)).sum(axis=-1).mean(axis=0)
+    return jnp.abs(jax.grad(center)(images).astype(jnp.float32)).sum(axis=-1).mean(axis=0)
 
 
 def receptive_field_size(field: Float[Array, "*batch h w"], *, fraction: ArrayLike = 0.0455) -> Float[Array, "*batch"]:

@@ -1,4 +1,4 @@
-"""Where else noise and priors enter: layers that regularise in feature space, and layers with a prior's parameters."""
+"""Where else noise and priors enter: layers that regularize in feature space, and layers with a prior's parameters."""
 
 from jaxaug.layers.depth import linear_decay
 from jaxaug.layers.disentangled_conv import DisentangledConv

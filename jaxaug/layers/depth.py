@@ -1,4 +1,4 @@
-"""How strongly each residual block is regularised, by its depth."""
+"""How strongly each residual block is regularized, by its depth."""
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike

@@ -32,7 +32,7 @@ class DisentangledConv(nn.Module):
     Args:
       features, kernel_size, strides, padding, kernel_dilation, feature_group_count, use_bias, dtype, param_dtype,
         precision, kernel_init, bias_init: as in `nn.Conv`.
-      radius: R, taps of the Gaussian on each side of its centre, at least 0.
+      radius: R, taps of the Gaussian on each side of its center, at least 0.
       sigma: σ in pixels that learning begins with, above 0. Far below 0.5 its gradient vanishes.
       per_channel: whether every input channel has a σ, or the layer one.
       learn_sigma: whether σ is a parameter, or stays as given (a fixed blur).

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from jaxaug.checks import check_entries, check_floating, check_size, described
 from jaxaug.layers.precision import widened
 
-# A smaller σ is computed as this one, whose kernel is 0 beside the centre; its gradient would divide by zero.
+# A smaller σ is computed as this one, whose kernel is 0 beside the center; its gradient would divide by zero.
 _SMALLEST_SIGMA = 1e-3
 
 Beyond = Sequence[tuple[int, int]]  # pixels before and after, for each axis

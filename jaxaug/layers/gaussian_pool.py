@@ -129,7 +129,7 @@ class GaussianPool(nn.Module):
       rng_collection: name of the keys that training draws from.
 
     Raises:
-      ValueError: adaptive parameters of a batch of one in training, whose normalisation is undefined.
+      ValueError: adaptive parameters of a batch of one in training, whose normalization is undefined.
 
     Example:
       >>> import jax, jax.numpy as jnp

@@ -58,7 +58,7 @@ def statistics(
     """Returns mean and standard deviation in the precision that they were computed in."""
     windows = pooling_windows(function, x, window, strides, padding)
     mean = windows.total(windows.elements) / windows.size
-    # Centred, not E[x²] - μ², which cancels; the slices are still read once only.
+    # Centered, not E[x²] - μ², which cancels; the slices are still read once only.
     variance = windows.total([(element - mean) ** 2 for element in windows.elements]) / windows.size
     # The maximum comes before the root, whose gradient at 0 is infinite.
     return mean, jnp.sqrt(jnp.maximum(variance, SMALLEST_VARIANCE))

@@ -80,7 +80,7 @@ class MaxEntropyPool(nn.Module):
       link: "softplus" or "sigmoid", what makes an adaptive λ positive.
 
     Raises:
-      ValueError: adaptive parameters of a batch of one in training, whose normalisation is undefined.
+      ValueError: adaptive parameters of a batch of one in training, whose normalization is undefined.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -101,7 +101,7 @@ class MaxEntropyPool(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, deterministic: bool) -> Float[Array, "b h2 w2 c"]:
-        """Returns the pooled batch; nothing is drawn, but adaptive parameters normalise by the batch in training."""
+        """Returns the pooled batch; nothing is drawn, but adaptive parameters normalize by the batch in training."""
         check_choice("MaxEntropyPool", "parameters", self.parameters, get_args(ParameterSource))
         check_choice("MaxEntropyPool", "link", self.link, get_args(Link))
         scale = self.scale

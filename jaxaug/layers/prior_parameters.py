@@ -41,11 +41,11 @@ class GlobalGuide(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, deterministic: bool) -> list[Float[Array, "b 1 1 c"]]:
-        """Returns `numbers` arrays `[B, 1, 1, C]`, float32; training normalises by the batch."""
+        """Returns `numbers` arrays `[B, 1, 1, C]`, float32; training normalizes by the batch."""
         check_images("adaptive pooling", x)
-        # One example normalised by its own statistics is 0 whatever it holds.
+        # One example normalized by its own statistics is 0 whatever it holds.
         if x.shape[0] == 1 and not deterministic and not self.is_initializing():
-            raise ValueError("adaptive pooling takes a batch of at least 2 in training, which it normalises; got 1.")
+            raise ValueError("adaptive pooling takes a batch of at least 2 in training, which it normalizes; got 1.")
 
         def normalized(y: Array, name: str) -> Array:
             return nn.BatchNorm(deterministic, momentum=0.9, epsilon=1e-5, name=name)(y)

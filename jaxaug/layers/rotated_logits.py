@@ -1,4 +1,4 @@
-"""Rotation regularisation: the logits of features that are rotated at random, without rotating them."""
+"""Rotation regularization: the logits of features that are rotated at random, without rotating them."""
 
 import math
 from typing import Any

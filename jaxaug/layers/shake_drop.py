@@ -34,7 +34,7 @@ def shake_drop(
     multiplied by α, and its gradient by β. The caller adds the identity. α = β = 1 changes nothing, α = β = 0 is
     stochastic depth.
 
-    α in [-1, 1] suits residual branches that end with batch normalisation and no ReLU after the addition; with one,
+    α in [-1, 1] suits residual branches that end with batch normalization and no ReLU after the addition; with one,
     take α = 0. Under `jit` over several devices a draw per batch is one for all of them.
 
     Args:
@@ -159,7 +159,7 @@ class ShakeDrop(nn.Module):
     """A Linen module of `shake_drop` in training and `shake_drop_expected` in inference, called on the branch.
 
     `ShakeDrop.without_final_relu` and `ShakeDrop.with_final_relu` are the paper's two settings, and serve as factories
-    of the regulariser of a network.
+    of the regularizer of a network.
 
     Args:
       keep_prob, alpha, beta, gate_level, noise_level, true_gradient: as in `shake_drop`.

@@ -21,7 +21,7 @@ def cutmix(
 ) -> tuple[Float[Array, "b h w c"], Float[Array, "b k"]]:
     """Every image with a box pasted into it from a partner in the batch, labels mixed by area.
 
-    With λ ~ Beta(α, α) the box measures floor(H sqrt(1 - λ)) x floor(W sqrt(1 - λ)) around a centre uniform over all
+    With λ ~ Beta(α, α) the box measures floor(H sqrt(1 - λ)) x floor(W sqrt(1 - λ)) around a center uniform over all
     pixels, and is clipped at the border. The partner's weight is the share of pixels that were really pasted, not
     1 - λ; partners are a random permutation of the batch.
 
@@ -65,7 +65,7 @@ def cutmix(
 
 
 def _box_sides(key: Array, share: Float[Array, " n"], length: int) -> Array:
-    """Returns `[n, length]`, true where a side of floor(length share) pixels around a uniform centre lies."""
+    """Returns `[n, length]`, true where a side of floor(length share) pixels around a uniform center lies."""
     side = jnp.floor(share * length).astype(jnp.int32)[:, None]
     start = jax.random.randint(key, side.shape, 0, length) - side // 2
     position = jnp.arange(length, dtype=jnp.int32)[None, :]

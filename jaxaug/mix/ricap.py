@@ -48,7 +48,7 @@ def ricap_plan(
       key: PRNG key, consumed.
       shape: `images.shape`, of which B, H and W are read.
       beta: concentration of the boundary's law, above 0: below 1 the boundary is near a corner, 1 is uniform, above 1
-        near the centre. May be traced.
+        near the center. May be traced.
       per_example: one boundary and one set of offsets per example (default), or the paper's one per batch.
       boundary: "beta", or one of the first version's laws.
       reach: r, in (0, 1]: the share of each side that "center" or "corner" leaves to the boundary. May be traced.

@@ -32,7 +32,7 @@ class CnnTrunk(Trunk):
 
 
 def cnn(parts: Parts, *, width: int = 32) -> CnnTrunk:
-    """Returns the trunk of the small network: 32-32-pool-64-64-pool with batch normalisation, total stride 4.
+    """Returns the trunk of the small network: 32-32-pool-64-64-pool with batch normalization, total stride 4.
 
     Args:
       parts: the layers.

@@ -57,7 +57,7 @@ def dense_trunk(
 ) -> LayeredTrunk:
     """Returns a stem of 2k channels, dense blocks with a transition between any two, and a last BN and ReLU.
 
-    A layer adds k = `growth` channels; a transition keeps floor(C / 2) of its C. Initialisation is N(0, 2 / fan_out)
+    A layer adds k = `growth` channels; a transition keeps floor(C / 2) of its C. Initialization is N(0, 2 / fan_out)
     as in the authors' code.
     """
     channels = 2 * growth

@@ -66,7 +66,7 @@ def mobilenet(parts: Parts, *, width: float | int = 1.0, total_stride: int = 32)
     The paper's network has strides of 2 in the stem and in the blocks 2, 4, 6 and 12. For small images a smaller
     `total_stride` leaves out the first of them, so that 8 suits 32 x 32 and 16 suits 64 x 64 (last maps of 4 x 4);
     weights do not depend on it. With 1000 classes there are 4,231,976 parameters. A `pool` takes the place of the
-    strides in the blocks, not in the stem. Initialisation is N(0, 2 / fan_in); the paper names none.
+    strides in the blocks, not in the stem. Initialization is N(0, 2 / fan_in); the paper names none.
 
     Args:
       parts: the layers.

@@ -23,7 +23,7 @@ class Trunk(nn.Module, kw_only=True):
 class Network(nn.Module):
     """A trunk and a head: `module(x) == module.head(module.features(x))`.
 
-    Every method takes `train`: True normalises by the batch's own statistics, updates the running ones (apply with
+    Every method takes `train`: True normalizes by the batch's own statistics, updates the running ones (apply with
     `mutable=["batch_stats"]`) and draws noise where a layer has some (apply with `rngs={"dropout": key}`).
     """
 
@@ -53,7 +53,7 @@ class Network(nn.Module):
         return self.head(self.features(images, train=train), train=train)
 
     def features(self, images: Array, *, train: bool = False) -> Float[Array, "b *spatial c"]:
-        """Returns what the head pools: `[B, h, w, C]` after the last normalisation and ReLU (`[B, D]` for an MLP)."""
+        """Returns what the head pools: `[B, h, w, C]` after the last normalization and ReLU (`[B, D]` for an MLP)."""
         stride = self.trunk.total_stride
         if stride is None:
             check_floating(self.title, images, rank=None, what="inputs", axes="[B, ...]")

@@ -16,7 +16,7 @@ from jaxaug.models.pooling import NO_PADS, AveragePool, MaxPool, Pads
 
 
 def _he_normal(*, fan_axis: int) -> nn.initializers.Initializer:
-    """Returns the initialiser that draws N(0, 2 / fan), with the inputs (axis -2) or the outputs (-1) as fan."""
+    """Returns the initializer that draws N(0, 2 / fan), with the inputs (axis -2) or the outputs (-1) as fan."""
 
     def draw(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
         fan = math.prod(shape[:-2]) * shape[fan_axis]
@@ -89,16 +89,16 @@ class Parts:
         return self._pool(AveragePool, window, strides, NO_PADS)
 
     def branch_regularizer(self, keep_prob: float | int) -> nn.Module | None:
-        """Returns the caller's regulariser of a residual branch, None without one."""
+        """Returns the caller's regularizer of a residual branch, None without one."""
         return self.regularizer(keep_prob=keep_prob) if self.regularizer else None
 
     def batch_norm(self) -> nn.BatchNorm:
-        """Returns batch normalisation in float32, to be called by `normalized` or `activated`."""
+        """Returns batch normalization in float32, to be called by `normalized` or `activated`."""
         return nn.BatchNorm(momentum=0.9, epsilon=1e-5, dtype=jnp.float32)
 
     def normalized(self, norm: nn.BatchNorm, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b h w c"]:
-        """Returns norm(x), normalised by the batch's own statistics in training."""
-        # The casts fuse into the normalisation; between layers only `dtype` is stored.
+        """Returns norm(x), normalized by the batch's own statistics in training."""
+        # The casts fuse into the normalization; between layers only `dtype` is stored.
         return norm(x.astype(jnp.float32), use_running_average=not train).astype(self.dtype)
 
     def activated(self, norm: nn.BatchNorm, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b h w c"]:

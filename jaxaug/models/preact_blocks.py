@@ -9,7 +9,7 @@ from jaxaug.models.parts import Parts
 class PreActBlock(nn.Module):
     """Basic block with pre-activation: BN, ReLU, conv, BN, ReLU, (dropout,) conv, then the addition.
 
-    y = shortcut(x) + r(F(a)), a = relu(bn1(x)), with r the regulariser of the residual branch. The shortcut is x
+    y = shortcut(x) + r(F(a)), a = relu(bn1(x)), with r the regularizer of the residual branch. The shortcut is x
     itself, or a 1 x 1 convolution of a where the stride or the number of channels changes.
 
     References:

@@ -37,7 +37,7 @@ def padded_identity(x: Float[Array, "b h w c"], *, stride: int, channels: int) -
 class PyramidBlock(nn.Module):
     """Basic block: BN, conv, BN, ReLU, conv, BN, then the addition.
 
-    y = identity(x) + r(F(x)), r the regulariser of the residual branch; the identity has no parameters.
+    y = identity(x) + r(F(x)), r the regularizer of the residual branch; the identity has no parameters.
 
     References:
       Han, Kim and Kim, "Deep pyramidal residual networks", CVPR 2017, section 3.3.

@@ -19,7 +19,7 @@ SITES = {
 }
 
 # What the place of a layer decides, in the order in which a factory is given it.
-DECIDED = {
+FIXED_ARGS = {
     "regularizer": ("keep_prob",),
     "pool": ("window", "strides", "padding"),
     "conv": ("features", "kernel_size", "strides", "padding", "feature_group_count", "use_bias", "dtype"),
@@ -142,16 +142,16 @@ def _factory(part: str, given: Any) -> Factory | None:
         if given is not None and not callable(given):
             raise TypeError(f"create_model takes a factory of modules for {part}; got {type(given).__name__}.")
         return given
-    missing = [name for name in DECIDED[part] if not hasattr(given, name)]
+    missing = [name for name in FIXED_ARGS[part] if not hasattr(given, name)]
     if missing:
         raise TypeError(
-            f"create_model takes a factory, or a module with {', '.join(DECIDED[part])}, for {part}; "
+            f"create_model takes a factory, or a module with {', '.join(FIXED_ARGS[part])}, for {part}; "
             f"got {type(given).__name__} without {missing[0]}."
         )
     pattern = given
 
     def copied(*values: Any, **fields: Any) -> nn.Module:
-        return pattern.clone(**dict(zip(DECIDED[part], values, strict=False)), **fields)
+        return pattern.clone(**dict(zip(FIXED_ARGS[part], values, strict=False)), **fields)
 
     return copied
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from jaxaug.models.joining import Joined, Joining, Shake
+from jaxaug.models.branch_merge import Joined, Joining, Shake
 from jaxaug.models.parts import Parts
 from jaxaug.models.residual_branches import BasicBranch, BottleneckBranch
 from jaxaug.models.shortcuts import Projection, ShiftedShortcut, ZeroPadding

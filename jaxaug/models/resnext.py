@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from jaxaug.checks import check_choice
-from jaxaug.models.joining import Joining, Shake
+from jaxaug.models.branch_merge import Joining, Shake
 from jaxaug.models.parts import Parts
 from jaxaug.models.residual_block import Form
 from jaxaug.models.residual_branches import BottleneckBranch
@@ -41,7 +41,7 @@ def resnext(
       small: whether the stem is that of small images.
       branches: residual branches of a block, each a whole bottleneck: 1 or 2, which with the identity are the three
         branches of the ShakeDrop paper.
-      joining: where the regulariser of two branches sits; "A": on their sum, "B": one on each. Shake-Shake networks
+      joining: where the regularizer of two branches sits; "A": on their sum, "B": one on each. Shake-Shake networks
         come with a `Shake`, which takes its place.
       final_relu: whether a ReLU follows each addition; False is EraseReLU.
 

@@ -5,7 +5,7 @@ from typing import get_args
 from jaxaug.checks import check_choice
 from jaxaug.layers.levels import Level
 from jaxaug.layers.shake_shake import Backward, Forward
-from jaxaug.models.joining import Joining, Shake
+from jaxaug.models.branch_merge import Joining, Shake
 from jaxaug.models.parts import Parts
 from jaxaug.models.residual_block import Form
 from jaxaug.models.residual_branches import BasicBranch
@@ -33,17 +33,17 @@ def shake_shake(
     classes has 26,192,922 parameters.
 
     Args:
-      parts: the layers; convolutions start with He's law of fan-out; a regulariser needs `joining`.
+      parts: the layers; convolutions start with He's law of fan-out; a regularizer needs `joining`.
       depth: 6n + 2 with n at least 1: 26 in the paper.
       width: channels of the first stage, even.
       forward: "shake" or "even", as in `jaxaug.layers.shake_shake`.
       backward: "shake", "even" or "keep", likewise.
       level: what shares one draw, likewise.
-      joining: instead of Shake-Shake the sum of both branches, plain without a regulariser; "A" hands the sum to it,
+      joining: instead of Shake-Shake the sum of both branches, plain without a regularizer; "A" hands the sum to it,
         "B" each branch to one of its own. These are the types A and B of three-branch ShakeDrop.
 
     Raises:
-      ValueError: no n makes that depth, an odd width, an unknown choice, a regulariser without `joining`, or
+      ValueError: no n makes that depth, an odd width, an unknown choice, a regularizer without `joining`, or
         `joining` with other choices of Shake-Shake, which it replaces.
 
     References:

@@ -3,7 +3,7 @@
 from jaxaug.sampling.batch_augmented import batch_augmented
 from jaxaug.sampling.importance import importance_weights
 from jaxaug.sampling.importance_sampled import importance_sampled, max_loss
-from jaxaug.sampling.over_training import late_off, slow_start
+from jaxaug.sampling.schedules import slow_start, stop_after
 from jaxaug.sampling.self_paced import quantile, self_paced
 from jaxaug.sampling.strategy import Score, Strategy, always, never
 
@@ -14,10 +14,10 @@ __all__ = [
     "batch_augmented",
     "importance_sampled",
     "importance_weights",
-    "late_off",
     "max_loss",
     "never",
     "quantile",
     "self_paced",
     "slow_start",
+    "stop_after",
 ]

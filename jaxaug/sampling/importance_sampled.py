@@ -13,7 +13,7 @@ from jaxaug.checks import check_key, check_number, check_size
 from jaxaug.compose import Augmentation
 from jaxaug.sampling.candidates import Chosen, best_copy, column_entries
 from jaxaug.sampling.importance import Importance, check_importance, importance_weights, log_importance
-from jaxaug.sampling.last_losses import never_seen, recalled, recorded
+from jaxaug.sampling.loss_table import init_losses, lookup_losses, update_losses
 from jaxaug.sampling.strategy import Score, Strategy, check_augment
 
 
@@ -150,7 +150,7 @@ def _chosen_by_loss(
     check_number(name, "scored", scored, 0.0, 1.0, open_low=True)
 
     def init(num_examples: int) -> Any:
-        return () if scored == 1 else never_seen(num_examples)
+        return () if scored == 1 else init_losses(num_examples)
 
     def select(key: jax.Array, state: Any, batch: Any, score: Score) -> tuple[Any, Any, dict[str, jax.Array]]:
         check_key(name, key)
@@ -160,7 +160,7 @@ def _chosen_by_loss(
             return _weighed(chosen.batch, weight(chosen)) if weight else chosen.batch, state, chosen.metrics
 
         one_key, key = jax.random.split(key)
-        last, part = recalled(name, state, batch), max(1, round(scored * size))
+        last, part = lookup_losses(name, state, batch), max(1, round(scored * size))
         _, hardest = jax.lax.top_k(last, part)
 
         def of_the_hardest(key: jax.Array, batch: Any) -> Any:
@@ -176,7 +176,7 @@ def _chosen_by_loss(
         return out, state, metrics
 
     def observe(state: Any, batch: Any, losses: Array) -> Any:
-        return state if scored == 1 else recorded(name, state, batch, losses)
+        return state if scored == 1 else update_losses(name, state, batch, losses)
 
     return Strategy(init, select, observe)
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxaug.batches import selected
 from jaxaug.checks import check_choice, check_prob, concrete
 from jaxaug.compose import Augmentation
-from jaxaug.sampling.last_losses import never_seen, recalled, recorded
+from jaxaug.sampling.loss_table import init_losses, lookup_losses, update_losses
 from jaxaug.sampling.strategy import Score, Strategy, check_augment
 
 Direction = Literal["above", "below"]
@@ -116,12 +116,12 @@ def self_paced(
     stored = score == "stored"
 
     def init(num_examples: int) -> SelfPacedState:
-        return SelfPacedState(jnp.zeros((), jnp.int32), never_seen(num_examples) if stored else None)
+        return SelfPacedState(jnp.zeros((), jnp.int32), init_losses(num_examples) if stored else None)
 
     def select(
         key: jax.Array, state: SelfPacedState, batch: dict[str, Any], score: Score
     ) -> tuple[dict[str, Any], SelfPacedState, dict[str, jax.Array]]:
-        losses = recalled("self_paced", state.losses, batch) if stored else jax.lax.stop_gradient(score(batch))
+        losses = lookup_losses("self_paced", state.losses, batch) if stored else jax.lax.stop_gradient(score(batch))
         limit = _limit(threshold, state.step, losses)
         chosen = losses >= limit if direction == "above" else losses < limit
         batch_out = selected("self_paced", chosen, augment(key, batch), batch)
@@ -131,7 +131,7 @@ def self_paced(
     def observe(state: SelfPacedState, batch: dict[str, Any], losses: jax.Array) -> SelfPacedState:
         if not stored:
             return state
-        return state._replace(losses=recorded("self_paced", state.losses, batch, losses))
+        return state._replace(losses=update_losses("self_paced", state.losses, batch, losses))
 
     return Strategy(init, select, observe)
 

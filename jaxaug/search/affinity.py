@@ -104,7 +104,7 @@ def affinity(
 def _label_mass(predict: Callable[[Any], Array], batch: dict[str, Array]) -> Float[Array, ""]:
     """Returns Σ_i soft_accuracy_i of a batch."""
     # Here, since the package of the objective loads optax and orbax, which `import jaxaug` must not.
-    from jaxaug.training.objective import soft_accuracy
+    from jaxaug.training.losses import soft_accuracy
 
     logits, labels = predict(batch["image"]), batch["label"]
     if getattr(logits, "shape", None) != labels.shape:

@@ -10,8 +10,8 @@ import numpy as np
 
 from jaxaug.compose import Augmentation
 from jaxaug.data import Dataset
+from jaxaug.search.baselines import Baselines
 from jaxaug.search.candidates import checked_candidates
-from jaxaug.search.clean_networks import CleanNetworks
 from jaxaug.search.indicators import INDICATORS, Indicator, chosen_indicator
 from jaxaug.search.pareto import pareto_front
 from jaxaug.search.relative import Kind
@@ -117,7 +117,7 @@ def search(
     """
     score = chosen_indicator("search", indicator, kind, tuple(INDICATORS))
     augments = checked_candidates(candidates, dataset.shape, dataset.num_classes)
-    clean = CleanNetworks(
+    clean = Baselines(
         "search",
         dataset,
         model,

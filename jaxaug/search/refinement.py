@@ -12,8 +12,8 @@ import numpy as np
 from jaxaug.checks import check_size
 from jaxaug.compose import Augmentation
 from jaxaug.data import Dataset
+from jaxaug.search.baselines import Baselines
 from jaxaug.search.candidates import checked_candidates
-from jaxaug.search.clean_networks import CleanNetworks
 from jaxaug.search.indicators import ABSOLUTE, Indicator, chosen_indicator
 from jaxaug.search.relative import Kind
 
@@ -60,9 +60,9 @@ def refine(
     normalize: Callable[[jax.Array], jax.Array] = lambda images: images,
     on_epoch: Callable[[int], object] | None = None,
 ) -> Refinement:
-    """The magnitudes of an augmentation that `search` found, optimised between bounds.
+    """The magnitudes of an augmentation that `search` found, optimized between bounds.
 
-    Differential evolution (`scipy.optimize.differential_evolution`) maximises the indicator over the N magnitudes. A
+    Differential evolution (`scipy.optimize.differential_evolution`) maximizes the indicator over the N magnitudes. A
     generation is one population of candidates, each trained for `early_epochs` from the same weights, as in `search`;
     the clean networks are trained once. Training counts
 
@@ -128,7 +128,7 @@ def refine(
     if start is not None:
         first[0] = _checked_start(start, low, high)
     built(first)
-    clean = CleanNetworks(
+    clean = Baselines(
         "refine",
         dataset,
         model,

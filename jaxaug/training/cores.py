@@ -3,6 +3,6 @@
 import os
 
 
-def usable_cores() -> int:
+def cpu_count() -> int:
     """Returns the cores that this process may run on, which taskset and batch systems can make fewer than there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

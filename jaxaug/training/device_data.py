@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 
 from jaxaug.data import Split
 from jaxaug.data.encoded import EncodedImages
-from jaxaug.training.mesh import placed, replicated
+from jaxaug.training.sharding import placed, replicated
 from jaxaug.training.step import Batch
 
 # fold_in's number for the order of the examples; steps count from 0 and never come here.

@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 from jaxaug.checks import check_choice, check_size
 from jaxaug.training.device_data import DeviceSplit, epoch_order, gathered_batch
 from jaxaug.training.long_tail import class_balanced_order
-from jaxaug.training.mesh import shared_out
+from jaxaug.training.sharding import shard_batch
 from jaxaug.training.state import TrainState
 from jaxaug.training.step import TrainStep
 
@@ -102,7 +102,7 @@ class EpochRunner:
 
         def advanced(state: TrainState, sums: Sums, data: DeviceSplit, index: jax.Array) -> tuple[TrainState, Sums]:
             step = state.step
-            state, metrics = train_step(state, shared_out(gathered_batch(data, index, num_classes)))
+            state, metrics = train_step(state, shard_batch(gathered_batch(data, index, num_classes)))
             return state, added(sums, metrics, step, index.shape[0])
 
         def one_step(state: TrainState, sums: Sums, data: DeviceSplit, order: jax.Array) -> tuple[TrainState, Sums]:

@@ -15,10 +15,10 @@ from jaxaug.data import Split
 from jaxaug.training.device_data import DeviceSplit, gathered_batch
 from jaxaug.training.engine import Sums
 from jaxaug.training.long_tail import SHOTS, accuracies_by_shots
-from jaxaug.training.mesh import shared_out
+from jaxaug.training.sharding import shard_batch
 from jaxaug.training.state import TrainState
 from jaxaug.training.step import Batch, EvalStep
-from jaxaug.training.stream import Reading, stored_batch, streamed
+from jaxaug.training.stream import ReadOptions, stored_batch, streamed
 
 
 def _for_inference(state: TrainState) -> TrainState:
@@ -80,7 +80,7 @@ class Evaluator:
 
         def one_batch(sums: Sums, state: TrainState, data: DeviceSplit) -> Sums:
             position = sums["batch"] * size + jnp.arange(size, dtype=jnp.int32)
-            batch = shared_out(gathered_batch(data, jnp.minimum(position, data.size - 1), num_classes))
+            batch = shard_batch(gathered_batch(data, jnp.minimum(position, data.size - 1), num_classes))
             return self._averages.advanced(sums, state, batch, position < data.size)
 
         self._one_batch = jax.jit(one_batch, donate_argnums=(0,))
@@ -120,7 +120,7 @@ class StreamEvaluator:
         batch_size: int,
         num_classes: int,
         mesh: Mesh,
-        reading: Reading,
+        reading: ReadOptions,
         groups: tuple[str, ...] = (),
     ):
         self._split, self._averages = split, _Averages(eval_step, num_classes=num_classes, groups=groups)

@@ -5,10 +5,10 @@ import jax
 from jaxaug.data import Dataset
 from jaxaug.training.engine import Engine, Sampling, Sums
 from jaxaug.training.loop import Hooks, Record, compiled_programs, fitted
-from jaxaug.training.mesh import data_mesh, placed, replicated, spread_state
+from jaxaug.training.sharding import data_mesh, placed, replicated, shard_state
 from jaxaug.training.state import TrainState
 from jaxaug.training.step import EvalStep, TrainStep
-from jaxaug.training.stream import Reading
+from jaxaug.training.stream import ReadOptions
 
 
 def fit(
@@ -26,7 +26,7 @@ def fit(
     sums: Sums | None = None,
     hooks: Hooks | None = None,
     shard_optimizer: bool = False,
-    reading: Reading | None = None,
+    reading: ReadOptions | None = None,
 ) -> tuple[TrainState, list[Record]]:
     """The state after training up to `epochs` epochs, and one record per epoch.
 
@@ -54,7 +54,7 @@ def fit(
       sums: of `Hooks.on_stop`, to go on inside an epoch.
       hooks: progress, records, stopping.
       reading: who decodes a streamed dataset, and how far ahead; None: a thread per core.
-      shard_optimizer: keep a part alone of the optimiser's state on each device, not the whole.
+      shard_optimizer: keep a part alone of the optimizer's state on each device, not the whole.
 
     Returns:
       The state, and the records of the epochs trained here: `epoch`, `step`, `train_*`, `validation_*` (where there
@@ -82,7 +82,7 @@ def fit(
     """
     mesh = data_mesh()
     with jax.set_mesh(mesh):
-        state = spread_state(state, shard_optimizer=shard_optimizer)
+        state = shard_state(state, shard_optimizer=shard_optimizer)
         programs = compiled_programs(
             state,
             train_step,
@@ -93,7 +93,7 @@ def fit(
             sampling=sampling,
             eval_batch_size=eval_batch_size,
             mesh=mesh,
-            reading=reading or Reading(),
+            reading=reading or ReadOptions(),
         )
         sums = None if sums is None else placed(sums, replicated(mesh))
         return fitted(programs, state, epochs=epochs, eval_every=eval_every, sums=sums, hooks=hooks or Hooks())

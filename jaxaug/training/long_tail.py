@@ -113,7 +113,7 @@ def accuracies_by_shots(
     """The mean of the class accuracies in every group that has classes.
 
     Args:
-      hits: `[K]` examples of every class that were recognised.
+      hits: `[K]` examples of every class that were recognized.
       examples: `[K]` examples of every class in the split; a class without any has no accuracy and does not count.
       groups: of `shots`.
 

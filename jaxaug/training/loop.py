@@ -16,11 +16,11 @@ from jaxaug.data import Dataset, Split
 from jaxaug.training.device_data import device_split
 from jaxaug.training.engine import Engine, EpochRunner, Sampling, Sums
 from jaxaug.training.evaluator import Evaluator, StreamEvaluator
-from jaxaug.training.kept_programs import epoch_runner, evaluator
 from jaxaug.training.long_tail import shots
+from jaxaug.training.program_cache import epoch_runner, evaluator
 from jaxaug.training.state import TrainState
 from jaxaug.training.step import EvalStep, TrainStep
-from jaxaug.training.stream import Reading
+from jaxaug.training.stream import ReadOptions
 from jaxaug.training.stream_runner import StreamRunner
 
 Record = dict[str, Any]
@@ -80,7 +80,7 @@ def compiled_programs(
     *,
     mesh: Mesh,
     engine: Engine,
-    reading: Reading,
+    reading: ReadOptions,
     eval_batch_size: int,
     batch_size: int,
     sampling: Sampling,
@@ -142,7 +142,7 @@ def fitted(
     for epoch in range(first, epochs):
         began = time.perf_counter()
         examples = int(jax.device_get(sums["examples"]))
-        state, sums, stopped = trained_epoch(runner, state, sums, epoch, epochs, hooks)
+        state, sums, stopped = run_epoch(runner, state, sums, epoch, epochs, hooks)
         host = jax.device_get(sums)
         _check_finite(host)
         if stopped:
@@ -176,7 +176,7 @@ def finished_record(programs: Programs, epoch: int, host_sums: dict[str, Any], r
     return record | means
 
 
-def trained_epoch(
+def run_epoch(
     runner: EpochRunner | StreamRunner, state: TrainState, sums: Sums, epoch: int, epochs: int, hooks: Hooks
 ) -> tuple[TrainState, Sums, bool]:
     """Returns state and sums at the end of the epoch, or where the hooks stopped it."""

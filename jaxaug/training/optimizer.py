@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules counted in epochs, built from optax."""
+"""Optimizers and learning-rate schedules counted in epochs, built from optax."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args

@@ -13,10 +13,10 @@ import optax
 from jaxaug.checks import check_choice, check_size
 from jaxaug.data import Dataset
 from jaxaug.sampling import Strategy
-from jaxaug.training.cores import usable_cores
+from jaxaug.training.cores import cpu_count
 from jaxaug.training.engine import Sampling, holds_convolution
 from jaxaug.training.loop import Record, split_evaluators
-from jaxaug.training.population_engines import Job, Member, each_alone, members_that_fit, step_jaxpr, together
+from jaxaug.training.population_engines import Job, Member, members_that_fit, step_jaxpr, together, train_threaded
 from jaxaug.training.state import TrainState, init_state
 from jaxaug.training.step import EvalStep, TrainStep
 
@@ -168,8 +168,8 @@ def fit_population(
         most = at_once or members_that_fit(group[0], jaxpr)
         # Programs for several devices are not called by several threads: their collectives would wait for each other.
         one_thread = jax.default_backend() != "cpu" or jax.local_device_count() > 1 or taken == "one_by_one"
-        threads = 1 if one_thread else min(most, len(group), usable_cores())
-        trained = together(job, group, most, threads) if taken == "vmap" else each_alone(job, group, threads)
+        threads = 1 if one_thread else min(most, len(group), cpu_count())
+        trained = together(job, group, most, threads) if taken == "vmap" else train_threaded(job, group, threads)
         results |= zip(places, trained, strict=True)
     ordered = [results[place] for place in range(len(states))]
     return [state for state, _ in ordered], [records for _, records in ordered]

@@ -18,7 +18,6 @@ from jaxaug.data import Dataset
 from jaxaug.training.device_data import DeviceSplit, device_split, gathered_batch
 from jaxaug.training.engine import EpochRunner, Sampling, check_batch_size
 from jaxaug.training.evaluator import Evaluator
-from jaxaug.training.kept_programs import epoch_runner
 from jaxaug.training.loop import (
     TIMES,
     Hooks,
@@ -27,8 +26,9 @@ from jaxaug.training.loop import (
     Record,
     finished_record,
     fitted,
-    trained_epoch,
+    run_epoch,
 )
+from jaxaug.training.program_cache import epoch_runner
 from jaxaug.training.state import TrainState
 from jaxaug.training.step import TrainStep
 
@@ -90,7 +90,7 @@ class _Records(Silent):
         self._report(1)
 
 
-def each_alone(job: Job, states: list[TrainState], threads: int) -> Iterator[Member]:
+def train_threaded(job: Job, states: list[TrainState], threads: int) -> Iterator[Member]:
     """Yields every member, trained by the same programs in so many threads."""
     train = job.datasets[0].train
     shared = job.runner(states[0], device_split(train), population=False)
@@ -160,7 +160,7 @@ def _trained_chunk(
     running = set(range(members))
     for epoch in range(int(states.step[0]) // runner.steps_per_epoch, job.epochs):
         sums = _spread(runner.zero_sums(), mesh, _MEMBER)
-        states, sums, stopped = trained_epoch(runner, states, sums, epoch, job.epochs, hooks)
+        states, sums, stopped = run_epoch(runner, states, sums, epoch, job.epochs, hooks)
         if stopped:
             break
         host = jax.device_get(sums)

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import optax
 
 from jaxaug.checks import check_size
-from jaxaug.sampling.last_losses import never_seen, recalled, recorded
-from jaxaug.training.mesh import shared_out
-from jaxaug.training.objective import cross_entropy
+from jaxaug.sampling.loss_table import init_losses, lookup_losses, update_losses
+from jaxaug.training.losses import cross_entropy
+from jaxaug.training.sharding import shard_batch
 from jaxaug.training.variables import initial_variables
 
 Batch = dict[str, jax.Array]
@@ -26,7 +26,7 @@ class Scorer(NamedTuple):
 
 
 def unchanged(images: jax.Array) -> jax.Array:
-    """Returns the images: no normalisation."""
+    """Returns the images: no normalization."""
     return images
 
 
@@ -169,17 +169,19 @@ def every(scorer: Scorer, steps: int) -> Scorer:
     check_size("every", "steps", steps, 1)
 
     def init(key: jax.Array, shape: tuple[int, ...], num_examples: int) -> SometimesState:
-        return SometimesState(jnp.zeros((), jnp.int32), never_seen(num_examples), scorer.init(key, shape, num_examples))
+        return SometimesState(
+            jnp.zeros((), jnp.int32), init_losses(num_examples), scorer.init(key, shape, num_examples)
+        )
 
     def score(state: SometimesState, variables: Any, batch: Batch) -> jax.Array:
         return jax.lax.cond(
             state.step % steps == 0,
             lambda: scorer.score(state.inner, variables, batch).astype(jnp.float32),
-            lambda: recalled("every", state.losses, batch),
+            lambda: lookup_losses("every", state.losses, batch),
         )
 
     def observe(state: SometimesState, batch: Batch, losses: jax.Array) -> SometimesState:
-        table = recorded("every", state.losses, batch, losses)
+        table = update_losses("every", state.losses, batch, losses)
         return SometimesState(state.step + 1, table, scorer.observe(state.inner, batch, losses))
 
     return Scorer(init, score, observe)
@@ -187,7 +189,7 @@ def every(scorer: Scorer, steps: int) -> Scorer:
 
 def _inferred_losses(module: nn.Module, variables: Any, images: jax.Array, labels: jax.Array) -> jax.Array:
     apply: Callable[..., Any] = module.apply
-    return cross_entropy(apply(variables, shared_out(images), train=False), labels)
+    return cross_entropy(apply(variables, shard_batch(images), train=False), labels)
 
 
 def _averaged(images: jax.Array, side: int) -> jax.Array:

@@ -64,7 +64,7 @@ def init_state(
       num_examples: size of the training split, for strategies that remember every example.
       average: keep an exponential moving average of parameters and batch statistics.
       scorer: of `jaxaug.training.scoring`, as `make_train_step` is given; None scores exactly.
-      trained: what the optimiser keeps a state of, as `make_train_step` is given it.
+      trained: what the optimizer keeps a state of, as `make_train_step` is given it.
 
     Returns:
       A `TrainState` at step 0.

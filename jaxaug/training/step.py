@@ -10,9 +10,9 @@ import optax
 
 from jaxaug.checks import check_choice, check_floating, check_number, described
 from jaxaug.sampling import Strategy
-from jaxaug.training.mesh import shared_out, whole
-from jaxaug.training.objective import cross_entropy, smoothed, soft_accuracy, soft_top_accuracy
+from jaxaug.training.losses import cross_entropy, smoothed, soft_accuracy, soft_top_accuracy
 from jaxaug.training.scoring import Scorer, network_scorer, unchanged
+from jaxaug.training.sharding import shard_batch, whole
 from jaxaug.training.state import TrainState
 from jaxaug.training.variables import Trained, trained_params, with_trained_params
 
@@ -46,7 +46,7 @@ def make_train_step(
     and without touching the batch statistics.
 
     With `trained="head"` a new classifier is learned on the features of a trunk that stays as it is (see
-    `jaxaug.training.with_trunk`): the trunk runs in inference mode, and gradient, clipping, momentum and weight decay
+    `jaxaug.training.restore_trunk`): the trunk runs in inference mode, and gradient, clipping, momentum and weight decay
     know of the parameters under "classifier" only.
 
     Args:
@@ -63,7 +63,7 @@ def make_train_step(
 
     Returns:
       The step. Its metrics are scalars: means over the batch of `loss`, `accuracy` and `top5` (label mass, see
-      `jaxaug.training.objective`), the strategy's metrics, and `finite`, whether loss and update were, and no
+      `jaxaug.training.losses`), the strategy's metrics, and `finite`, whether loss and update were, and no
       metric of the strategy NaN.
 
     Raises:
@@ -114,7 +114,7 @@ def make_train_step(
             return scorer.score(state.score_state, state.variables, scored)
 
         batch, strategy_state, metrics = strategy.select(select_key, state.strategy_state, batch, score)
-        batch = shared_out(batch)
+        batch = shard_batch(batch)
         if taken := _OWN_METRICS & metrics.keys():
             raise ValueError(f"a strategy's metrics take names of their own; got {', '.join(sorted(taken))}.")
 
@@ -139,7 +139,7 @@ def make_train_step(
         part = trained_params(state.params, trained)
         _check_opt_state(optimizer, part, state.opt_state, trained)
         (loss, (logits, batch_stats)), grads = jax.value_and_grad(objective, has_aux=True)(part)
-        # Where an optimiser's state is in parts, they must not decide how the network is computed.
+        # Where an optimizer's state is in parts, they must not decide how the network is computed.
         updates, opt_state = optimizer.update(whole(grads), state.opt_state, part)
         updates = whole(updates)
         params = with_trained_params(state.params, optax.apply_updates(part, updates), trained)
@@ -215,7 +215,7 @@ def _adjusted(logits: jax.Array, adjustment: jax.Array | None) -> jax.Array:
 
 
 def _check_opt_state(optimizer: optax.GradientTransformation, part: Any, opt_state: Any, trained: Trained) -> None:
-    """Raises unless the optimiser's state is of the parameters that are trained."""
+    """Raises unless the optimizer's state is of the parameters that are trained."""
     expected, given = (
         [path for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
         for tree in (jax.eval_shape(optimizer.init, part), opt_state)

@@ -10,16 +10,16 @@ from jax.sharding import Mesh
 
 from jaxaug.checks import check_size
 from jaxaug.data.encoded import EncodedImages
-from jaxaug.training.cores import usable_cores
+from jaxaug.training.cores import cpu_count
 from jaxaug.training.device_data import as_batch
-from jaxaug.training.mesh import batch_sharding
+from jaxaug.training.sharding import batch_sharding
 from jaxaug.training.step import Batch
 
 HostBatch = dict[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
-class Reading:
+class ReadOptions:
     """Who reads and decodes the batches of a stream, and how far ahead.
 
     Args:
@@ -31,9 +31,9 @@ class Reading:
     ahead: int = 2
 
     def __post_init__(self):
-        check_size("Reading", "ahead", self.ahead, 1)
+        check_size("ReadOptions", "ahead", self.ahead, 1)
         if self.threads is not None:
-            check_size("Reading", "threads", self.threads, 1)
+            check_size("ReadOptions", "threads", self.threads, 1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ def streamed(
     batch_size: int,
     seed: tuple[int, ...],
     start: int,
-    reading: Reading,
+    reading: ReadOptions,
     mesh: Mesh,
 ) -> Iterator[dict[str, jax.Array]]:
     """Yields the batches of an epoch on the devices, from number `start` on: image, label, index and skipped.
@@ -93,7 +93,7 @@ def streamed(
     sizes = {min(batch_size, len(order)), len(order) % batch_size or batch_size}
     rows = {size: _local_rows(mesh, size) for size in sizes}
     source = BatchSource(images, labels, order, batch_size, rows, seed)
-    threads = reading.threads or usable_cores()
+    threads = reading.threads or cpu_count()
     batches: Any = grain.MapDataset.source(source)[start:].to_iter_dataset(
         grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + reading.ahead)
     )

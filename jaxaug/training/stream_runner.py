@@ -20,10 +20,10 @@ from jaxaug.training.engine import (
     sampled_order,
     zero_sums,
 )
-from jaxaug.training.mesh import replicated
+from jaxaug.training.sharding import replicated
 from jaxaug.training.state import TrainState
 from jaxaug.training.step import TrainStep
-from jaxaug.training.stream import Reading, stored_batch, streamed
+from jaxaug.training.stream import ReadOptions, stored_batch, streamed
 
 
 class StreamRunner:
@@ -42,7 +42,7 @@ class StreamRunner:
         num_classes: int,
         sampling: Sampling,
         mesh: Mesh,
-        reading: Reading,
+        reading: ReadOptions,
     ):
         check_choice("fit", "sampling", sampling, get_args(Sampling))
         size = len(split.labels)

@@ -12,14 +12,14 @@ HEAD = "classifier"  # the name of the head's parameters in the networks of `jax
 
 def initial_variables(key: jax.Array, model: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
     """Returns parameters and batch statistics (`{}` where the network keeps none) for examples of a shape."""
-    # Compiled: op by op, the initialisation of a deep network takes longer than its first step.
+    # Compiled: op by op, the initialization of a deep network takes longer than its first step.
     init = jax.jit(lambda k: model.init(k, jnp.zeros((1, *shape), jnp.float32), train=False))
     variables = init(key)
     return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
 
 
 def trained_params(params: Any, trained: Trained) -> Any:
-    """Returns the parameters that the optimiser sees: all of them, or those of the classifier."""
+    """Returns the parameters that the optimizer sees: all of them, or those of the classifier."""
     if trained == "all":
         return params
     if HEAD not in params:

@@ -9,13 +9,13 @@ from jaxaug.augment import rotate, shear, translate, zoom
 from jaxaug.augment.affine import rotated
 
 COUNT, SIDE = 400, 33
-# A ramp along each axis, so that the centre's neighbourhood tells the map that was drawn.
+# A ramp along each axis, so that the center's neighborhood tells the map that was drawn.
 Y, X = np.meshgrid(np.arange(SIDE) - SIDE // 2, np.arange(SIDE) - SIDE // 2, indexing="ij")
 RAMPS = jnp.broadcast_to(jnp.asarray(np.stack([Y, X], -1), jnp.float32), (COUNT, SIDE, SIDE, 2))
 
 
 def drawn_maps(function, seed=0, **options):
-    """Returns the matrix [A | t] of every example, read off at the centre of the ramps."""
+    """Returns the matrix [A | t] of every example, read off at the center of the ramps."""
     out = np.asarray(jax.jit(lambda key: function(key, RAMPS, border="reflect", **options))(jax.random.key(seed)))
     c = SIDE // 2
     t = out[:, c, c]

@@ -66,7 +66,7 @@ def test_offsets_are_uniform_and_rows_independent_of_columns() -> None:
     assert stats.chisquare(cells).pvalue > 1e-6
 
 
-def test_offsets_of_neighbours_are_independent() -> None:
+def test_offsets_of_neighbors_are_independent() -> None:
     found = offsets(5000, 1).reshape(2500, 2, 2)
     for axis in range(2):
         pairs = np.bincount(found[:, 0, axis] * 3 + found[:, 1, axis], minlength=9)

@@ -1,4 +1,4 @@
-"""cutout: the hole pixel by pixel, and the law of its centre."""
+"""cutout: the hole pixel by pixel, and the law of its center."""
 
 import functools
 from collections.abc import Callable
@@ -16,10 +16,10 @@ from jaxaug.augment import cutout
 KEY = jax.random.key(0)
 
 
-def segment(centre: int, side: int, length: int) -> np.ndarray:
-    """Returns which pixels of a line a hole of `side` around `centre` covers: [c - side // 2, c - side // 2 + side)."""
+def segment(center: int, side: int, length: int) -> np.ndarray:
+    """Returns which pixels of a line a hole of `side` around `center` covers: [c - side // 2, c - side // 2 + side)."""
     covered = np.zeros(length, bool)
-    for pixel in range(centre - side // 2, centre - side // 2 + side):
+    for pixel in range(center - side // 2, center - side // 2 + side):
         if 0 <= pixel < length:
             covered[pixel] = True
     return covered
@@ -56,7 +56,7 @@ def test_every_hole_is_a_clipped_square_around_a_pixel(shape: tuple[int, int], s
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, (3, 2)])
-def test_centre_is_uniform_over_all_pixels(size: int | tuple[int, int]) -> None:
+def test_center_is_uniform_over_all_pixels(size: int | tuple[int, int]) -> None:
     height, width, count = 4, 6, 6000
     pair = size if isinstance(size, tuple) else (size, size)
     expected: dict[bytes, float] = {}
@@ -76,7 +76,7 @@ def test_hole_away_from_the_border_has_exactly_the_size(size: int) -> None:
 
 
 def test_mean_masked_area_is_the_closed_form() -> None:
-    # An even side L in length I loses L^2 / 4 of its I L centre-pixel pairs at the borders: L - L^2 / (4 I) remain.
+    # An even side L in length I loses L^2 / 4 of its I L center-pixel pairs at the borders: L - L^2 / (4 I) remain.
     length, side, count = 32, 16, 4096
     areas = found_holes(count, length, length, side).astype(float).mean(axis=(1, 2))
     expected = (side - side**2 / (4 * length)) ** 2 / length**2

@@ -7,8 +7,8 @@ from laws.interface import annotations_unchecked
 
 from jaxaug.augment import rand_augment, trivial_augment
 from jaxaug.augment.affine import rotated, sheared, translated
+from jaxaug.augment.channel_planes import brightened, contrasted, on_planes, saturated
 from jaxaug.augment.filtering import sharpened
-from jaxaug.augment.planes import brightened, contrasted, on_planes, saturated
 from jaxaug.augment.policies import OPERATIONS, Reach, _operated
 from jaxaug.augment.tone import autocontrasted, equalized, posterized, solarized
 

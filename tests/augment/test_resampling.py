@@ -24,11 +24,11 @@ def random_inverse(seed: int, batch: int = 3) -> np.ndarray:
 def reference(images, inverse, order, mode, fill=0.0):
     """SciPy's map_coordinates at the same points, in float64; a frame of `fill` stands for the outside."""
     _, h, w, c = images.shape
-    centre = np.array([(h - 1) / 2, (w - 1) / 2])[:, None, None]
-    grid = np.stack(np.meshgrid(np.arange(h), np.arange(w), indexing="ij")) - centre
+    center = np.array([(h - 1) / 2, (w - 1) / 2])[:, None, None]
+    grid = np.stack(np.meshgrid(np.arange(h), np.arange(w), indexing="ij")) - center
     out = np.empty(images.shape)
     for n, matrix in enumerate(inverse.astype(np.float64)):
-        points = np.einsum("ij,jhw->ihw", matrix[:, :2], grid) + matrix[:, 2, None, None] + centre
+        points = np.einsum("ij,jhw->ihw", matrix[:, :2], grid) + matrix[:, 2, None, None] + center
         for k in range(c):
             out[n, :, :, k] = scipy.ndimage.map_coordinates(
                 images[n, :, :, k].astype(np.float64), points, order=order, mode=mode, cval=fill

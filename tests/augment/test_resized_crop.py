@@ -59,7 +59,7 @@ def test_the_whole_image_at_its_own_size_is_itself(interpolation):
 
 
 @pytest.mark.parametrize("size", [(4, 7), (13, 5), 11])
-def test_the_pixels_are_those_of_the_box_read_at_half_pixel_centres(size):
+def test_the_pixels_are_those_of_the_box_read_at_half_pixel_centers(size):
     images = np.random.default_rng(0).uniform(size=(5, 12, 10, 1)).astype(np.float32)
     area, aspect = (0.2, 0.6), (0.5, 2.0)
     box = fitting_box(KEY, (5, 12, 10), area=area, aspect=aspect)

@@ -17,7 +17,7 @@ KEY = jax.random.key(0)
 
 def bytes_of(seed: int, shape=(3, 16, 20, 3), levels: int = 256) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    # Values of a narrow, uneven law, so that equalising and stretching have something to do.
+    # Values of a narrow, uneven law, so that equalizing and stretching have something to do.
     return (rng.beta(2, 5, shape) * rng.integers(1, levels) + rng.integers(0, 256 - levels + 1)).astype(np.uint8)
 
 

@@ -40,7 +40,7 @@ def test_loading_twice_gives_the_same_arrays(name):
 
 def test_digits_are_all_of_the_original_with_their_labels():
     original = original_of("digits")
-    grey = np.array([round(level * 255 / 16) for level in range(17)], np.uint8)[original.images.astype(int)]
+    gray = np.array([round(level * 255 / 16) for level in range(17)], np.uint8)[original.images.astype(int)]
     dataset = load("digits")
     images, labels = joined(dataset, "images"), joined(dataset, "labels")
     assert images.dtype == np.uint8
@@ -48,7 +48,7 @@ def test_digits_are_all_of_the_original_with_their_labels():
     assert (images.min(), images.max()) == (0, 255)
     assert dataset.class_names == tuple("0123456789")
     pairs = sorted((image.tobytes(), label) for image, label in zip(images, labels, strict=True))
-    assert pairs == sorted((image.tobytes(), label) for image, label in zip(grey, original.target, strict=True))
+    assert pairs == sorted((image.tobytes(), label) for image, label in zip(gray, original.target, strict=True))
 
 
 def test_the_digits_split_never_changes():
@@ -58,7 +58,7 @@ def test_the_digits_split_never_changes():
 
 
 @pytest.mark.parametrize("name", VECTORS)
-def test_feature_vectors_are_standardised_by_the_training_split(name):
+def test_feature_vectors_are_standardized_by_the_training_split(name):
     train = load(name).train.images.astype(np.float64)
     assert load(name).train.images.dtype == np.float32
     np.testing.assert_allclose(train.mean(axis=0), 0, atol=1e-6)
@@ -66,7 +66,7 @@ def test_feature_vectors_are_standardised_by_the_training_split(name):
 
 
 @pytest.mark.parametrize("name", VECTORS)
-def test_standardising_is_one_affine_map_of_the_original_for_both_splits(name):
+def test_standardizing_is_one_affine_map_of_the_original_for_both_splits(name):
     original = original_of(name)
     inputs, labels = joined(load(name), "images"), joined(load(name), "labels")
     # Sorting each feature undoes the split; an affine map with a positive slope keeps the order.

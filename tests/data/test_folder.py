@@ -92,7 +92,7 @@ def palette_image(transparency):
 
 
 @pytest.mark.parametrize(
-    ("image", "colour"),
+    ("image", "color"),
     [
         (Image.new("L", (5, 4), 77), (77, 77, 77)),
         (Image.new("LA", (5, 4), (77, 9)), (77, 77, 77)),
@@ -101,14 +101,14 @@ def palette_image(transparency):
         (palette_image(transparency=False), (10, 200, 30)),
         (palette_image(transparency=True), (10, 200, 30)),
     ],
-    ids=["grey", "grey-alpha", "black-white", "rgba", "palette", "palette-transparent"],
+    ids=["gray", "gray-alpha", "black-white", "rgba", "palette", "palette-transparent"],
 )
-def test_every_mode_becomes_rgb(folder, image, colour):
+def test_every_mode_becomes_rgb(folder, image, color):
     image.save(folder / "train" / "cat" / "a.png")
-    np.testing.assert_array_equal(load(f"folder:{folder}").train.images[0], np.broadcast_to(colour, (4, 5, 3)))
+    np.testing.assert_array_equal(load(f"folder:{folder}").train.images[0], np.broadcast_to(color, (4, 5, 3)))
 
 
-def test_cmyk_and_greyscale_jpeg_become_rgb(folder):
+def test_cmyk_and_grayscale_jpeg_become_rgb(folder):
     Image.new("CMYK", (5, 4), (255, 0, 0, 0)).save(folder / "train/cat/a.jpg", quality=100)
     Image.new("L", (5, 4), 77).save(folder / "train/cat/aa.jpg", quality=100)
     images = load(f"folder:{folder}").train.images.astype(int)
@@ -143,7 +143,7 @@ def test_enlarging_is_bilinear(folder):
     ramp = np.array([0, 40, 80, 120])[:, None, None] + np.zeros((4, 4, 3), int)
     save(folder / "train" / "cat" / "a.png", ramp)
     enlarged = load(f"folder:{folder}", image_size=8).train.images[0, :, 0, 0].astype(int)
-    # Pixel centres: output i lies at input (i + 0.5) / 2 - 0.5, held at the border.
+    # Pixel centers: output i lies at input (i + 0.5) / 2 - 0.5, held at the border.
     expected = np.interp((np.arange(8) + 0.5) / 2 - 0.5, np.arange(4), [0, 40, 80, 120])
     assert np.abs(enlarged - expected).max() <= 1
 

@@ -46,11 +46,11 @@ def test_pixels_are_independent_uniform_noise_around_levels_of_class_and_channel
     assert np.abs(correlation).max() < 6 / np.sqrt(flat.shape[1])
 
 
-def test_the_mean_colour_of_training_classes_classifies_the_test_split():
+def test_the_mean_color_of_training_classes_classifies_the_test_split():
     dataset = load("synthetic:16x16x3,classes=10,n=400")
-    colours = [split.images.astype(float).mean((1, 2)) for split in (dataset.train, dataset.test)]
-    centres = np.stack([colours[0][dataset.train.labels == k].mean(0) for k in range(10)])
-    nearest = np.linalg.norm(colours[1][:, None] - centres[None], axis=-1).argmin(axis=1)
+    colors = [split.images.astype(float).mean((1, 2)) for split in (dataset.train, dataset.test)]
+    centers = np.stack([colors[0][dataset.train.labels == k].mean(0) for k in range(10)])
+    nearest = np.linalg.norm(colors[1][:, None] - centers[None], axis=-1).argmin(axis=1)
     assert np.mean(nearest == dataset.test.labels) > 0.95
 
 

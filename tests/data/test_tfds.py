@@ -128,21 +128,21 @@ def test_mixed_sizes_need_image_size(tmp_path):
     assert_images_tell_their_labels(load("tiny_photos", data_dir=tmp_path, image_size=4).train)
 
 
-def test_greyscale_stays_one_channel(tmp_path):
+def test_grayscale_stays_one_channel(tmp_path):
     prepare(tmp_path, dict.fromkeys(("train", "test"), pairs(5, (4, 4, 1))), shape=(4, 4, 1))
     dataset = load("tiny_photos", data_dir=tmp_path)
     assert dataset.shape == (4, 4, 1)
     assert_images_tell_their_labels(dataset.train)
 
 
-def test_colour_with_alpha_keeps_four_channels(tmp_path):
+def test_color_with_alpha_keeps_four_channels(tmp_path):
     prepare(tmp_path, dict.fromkeys(("train", "test"), pairs(5, (4, 4, 4))), shape=(4, 4, 4))
     dataset = load("tiny_photos", data_dir=tmp_path)
     assert dataset.shape == (4, 4, 4)
     assert_images_tell_their_labels(dataset.train)
 
 
-def test_greyscale_and_jpeg_files_among_colour_images_become_rgb(tmp_path):
+def test_grayscale_and_jpeg_files_among_color_images_become_rgb(tmp_path):
     files = [(encoded(np.full((6, 5), 3, np.uint8), kind), 0) for kind in ("PNG", "JPEG")]
     prepare(tmp_path, dict.fromkeys(("train", "test"), files))
     np.testing.assert_array_equal(load("tiny_photos", data_dir=tmp_path).train.images, np.full((2, 6, 5, 3), 3))
@@ -162,10 +162,10 @@ def test_validation_beside_test_is_the_validation_split(tmp_path):
     assert (len(dataset.validation.labels), len(dataset.test.labels)) == (3, 2)
 
 
-def test_validation_stands_for_an_unlabelled_test_split(tmp_path):
+def test_validation_stands_for_an_unlabeled_test_split(tmp_path):
     """ImageNet's test labels are all -1."""
-    unlabelled = [(pixels, -1) for pixels, _ in pairs(2)]
-    prepare(tmp_path, {"train": pairs(4), "validation": pairs(3), "test": unlabelled})
+    unlabeled = [(pixels, -1) for pixels, _ in pairs(2)]
+    prepare(tmp_path, {"train": pairs(4), "validation": pairs(3), "test": unlabeled})
     dataset = load("tiny_photos", data_dir=tmp_path)
     assert len(dataset.test.labels) == 3
     assert dataset.validation is None
@@ -174,7 +174,7 @@ def test_validation_stands_for_an_unlabelled_test_split(tmp_path):
 @pytest.mark.parametrize("splits", [("train",), ("test",)])
 def test_missing_split_is_named(tmp_path, splits):
     prepare(tmp_path, dict.fromkeys(splits, pairs(4)))
-    with pytest.raises(ValueError, match="needs a labelled split train, and test or validation; it has"):
+    with pytest.raises(ValueError, match="needs a labeled split train, and test or validation; it has"):
         load("tiny_photos", data_dir=tmp_path)
 
 

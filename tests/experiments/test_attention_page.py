@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import attention
+import experiments.studies.attention.__main__ as attention
 from jaxaug import data
 from jaxaug.explain import map_area, map_entropy
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.cheap_scores import Look
+from experiments.studies.cheap_scores.__main__ import Look
 
 EXACT = np.array([[1.0, 2.0], [3.0, 2.0]])  # two copies of two examples; drawing by the loss: (1 + 9) / 4 = 2.5
 

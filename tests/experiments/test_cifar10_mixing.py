@@ -3,8 +3,8 @@ import statistics
 
 import pytest
 
-from experiments import cifar10_mixing
-from experiments.cifar10_mixing import ARMS, Command, finished_line, page, table
+import experiments.studies.mixing.__main__ as cifar10_mixing
+from experiments.studies.mixing.__main__ import ARMS, Command, finished_line, page, table
 
 
 def line(arm: str, seed: int, accuracy: float, **changes) -> dict:

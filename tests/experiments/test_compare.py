@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from experiments import compare
-from experiments.config import Config, DataConfig, OptimizerConfig, as_json
-from experiments.curves import Curve, draw_panels
+from experiments.figures.curves import Curve, draw_panels
+from experiments.run.config import Config, DataConfig, OptimizerConfig, as_json
 
 RNG = np.random.default_rng(0)
 RICAP = Config(epochs=4, mix="ricap(beta=0.3)", augment=("crop(padding=1)", "rotate"))

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.build import (
+from experiments.configs import DEFAULT, config_names, named_config
+from experiments.run.build import (
     built_augmentation,
     built_model,
     built_optimizer,
@@ -19,8 +20,7 @@ from experiments.build import (
     built_strategy,
     normalization,
 )
-from experiments.config import Config, DataConfig, OptimizerConfig, ScoreConfig, as_json, from_json
-from experiments.configs import DEFAULT, config_names, named_config
+from experiments.run.config import Config, DataConfig, OptimizerConfig, ScoreConfig, as_json, from_json
 from jaxaug import ShakeDrop, StochasticDepth, load
 
 
@@ -146,7 +146,7 @@ def test_the_default_is_one_of_the_names():
         named_config("digist")
 
 
-def test_mean_stands_for_the_mean_colour_of_the_training_images():
+def test_mean_stands_for_the_mean_color_of_the_training_images():
     dataset = load("synthetic:8x8x3,10,64")
     config = Config(augment=("cutout(size=16, fill='mean')",))
     out = built_augmentation(config, dataset)(jax.random.key(0), {"image": jnp.zeros((1, 8, 8, 3))})

@@ -14,10 +14,12 @@ import pytest
 from PIL import Image
 from test_compare import rows_of, written
 
-from experiments import explain, explained, train, under_way
-from experiments.build import built, normalization
-from experiments.config import Config, DataConfig
-from experiments.stored_runs import stored_runs
+from experiments import explain, train
+from experiments.figures import attention_maps
+from experiments.run import trainer
+from experiments.run.build import built, normalization
+from experiments.run.config import Config, DataConfig
+from experiments.run.load_runs import load_runs
 from jaxaug.explain import (
     bounding_box,
     cam,
@@ -29,7 +31,7 @@ from jaxaug.explain import (
     overlay,
 )
 from jaxaug.training import Checkpoints
-from jaxaug.training.saved_variables import saved_variables
+from jaxaug.training.load_weights import saved_variables
 from jaxaug.training.variables import variables_form
 
 DATA = DataConfig(num_examples=300)
@@ -48,9 +50,9 @@ def trained_and_not(tmp_path_factory):
     first, second = root / "first", root / "second"
     parts, states = [], []
     with pytest.MonkeyPatch.context() as patch:
-        build, fit = train.built, under_way.fit
+        build, fit = train.built, trainer.fit
         patch.setattr(train, "built", lambda *a, **k: parts.append(build(*a, **k)) or parts[-1])
-        patch.setattr(under_way, "fit", lambda *a, **k: states.append(fit(*a, **k)) or states[-1])
+        patch.setattr(trainer, "fit", lambda *a, **k: states.append(fit(*a, **k)) or states[-1])
         assert train.main([*TINY, "--run-dir", str(first)]) == 0
     written(second, UNTRAINED)
     parts.append(built(UNTRAINED))
@@ -66,7 +68,7 @@ def runs(trained_and_not):
 
 @pytest.fixture(scope="module")
 def networks(trained_and_not):
-    """Model, weights, dataset, normalisation and test images of both."""
+    """Model, weights, dataset, normalization and test images of both."""
     _, parts, weights = trained_and_not
     return [
         (
@@ -154,7 +156,7 @@ def test_numbers_are_the_means_of_direct_computation(method, layer, of, count, r
     page = output.with_suffix(".md").read_text()
     header, *rows = rows_of(page)
     assert rows_of(capsys.readouterr().out) == [header, *rows]
-    titles = [", ".join(title) for title in explain.titles(stored_runs(runs))]
+    titles = [", ".join(title) for title in explain.titles(load_runs(runs))]
     assert [row[0] for row in rows] == titles
     index = np.floor(np.linspace(0, 359, min(count, 359), endpoint=False)).astype(int)
     for network, row in zip(networks, rows, strict=True):
@@ -244,7 +246,7 @@ def test_a_run_that_is_not_finished_is_explained_and_said_to_be(runs, networks, 
 
 def test_the_place_of_the_data_can_be_another(runs, monkeypatch):
     places = []
-    monkeypatch.setattr(explained, "built_dataset", lambda config: places.append(config.data) or 1 / 0)
+    monkeypatch.setattr(attention_maps, "built_dataset", lambda config: places.append(config.data) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         explain.main([str(runs[0]), "--of", "label", "--data-dir", "elsewhere"])
     assert places == [dataclasses.replace(DATA, data_dir=pathlib.Path("elsewhere"))]
@@ -252,7 +254,7 @@ def test_the_place_of_the_data_can_be_another(runs, monkeypatch):
 
 @pytest.fixture(scope="module")
 def others(tmp_path_factory):
-    """Runs that cannot be explained."""
+    """Runs that cannot be attention_maps."""
     root = tmp_path_factory.mktemp("others")
     written(root / "wine", Config(data=DataConfig(name="wine"), model="mlp"), epochs=1)
     written(root / "mlp", Config(data=DATA, model="mlp"), epochs=1)
@@ -312,7 +314,7 @@ def test_another_network_than_that_of_the_checkpoint_is_refused(runs, tmp_path, 
 
 def test_runs_that_differ_in_nothing_are_told_apart_by_their_names(runs, tmp_path):
     shutil.copytree(runs[0], tmp_path / "again")
-    found = stored_runs([runs[0], tmp_path / "again"])
+    found = load_runs([runs[0], tmp_path / "again"])
     assert explain.titles(found) == [["first"], ["again"]]
     other = dataclasses.replace(found[1], config=dataclasses.replace(found[1].config, augment=("rotate", "crop")))
     assert explain.titles([found[0], other]) == [["augment=none"], ["augment=rotate crop"]]

@@ -15,8 +15,8 @@ import pytest
 from test_resume import ARGUMENTS, ended, outcome, started, wait_for_epoch
 
 from experiments import train
-from experiments.run_directory import RunDirectory, replace_text
-from experiments.terminal import Terminal
+from experiments.run.console import Terminal
+from experiments.run.directory import RunDirectory, replace_text
 from jaxaug.training import Progress
 from jaxaug.training.checkpoint import complete_steps
 

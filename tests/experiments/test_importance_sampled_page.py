@@ -7,22 +7,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import importance_sampled
-from experiments.averaged_down import averaged_down
+import experiments.studies.importance.__main__ as importance_sampled
+from experiments.studies.downsample import downsample
 from jaxaug import data
 from jaxaug.sampling import always, max_loss
 
 
 def test_averages_are_of_squares_of_pixels() -> None:
     full = data.load("synthetic:8x8x3,2,6")
-    small = averaged_down(full, 2)
+    small = downsample(full, 2)
     assert small.shape == (2, 2, 3)
     corner = full.train.images[:, 4:, :4].astype(np.float64).mean((1, 2))
     np.testing.assert_array_equal(small.train.images[:, 1, 0], np.round(corner))
     np.testing.assert_array_equal(small.test.labels, full.test.labels)
-    np.testing.assert_array_equal(averaged_down(full, 8).test.images, full.test.images)
+    np.testing.assert_array_equal(downsample(full, 8).test.images, full.test.images)
     with pytest.raises(ValueError, match="a side that divides 8 x 8 is expected; got 3"):
-        averaged_down(full, 3)
+        downsample(full, 3)
 
 
 def test_rows_are_run_once_and_the_page_is_made_of_them(

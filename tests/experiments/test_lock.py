@@ -8,9 +8,11 @@ import sys
 
 import pytest
 
-from experiments.lock import LOCK, check_no_run_under_way, sole_run
+from experiments.run.lock import LOCK, check_no_run_under_way, sole_run
 
-HOLD = "import pathlib, sys; from experiments.lock import sole_run\nwith sole_run(pathlib.Path(sys.argv[1])): input()"
+HOLD = (
+    "import pathlib, sys; from experiments.run.lock import sole_run\nwith sole_run(pathlib.Path(sys.argv[1])): input()"
+)
 
 
 def holding(path):

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.method_pictures import __main__ as command
-from experiments.method_pictures.drawing import DPI, WIDTH
-from experiments.method_pictures.layers import disentangled_convolution, gaussian_pooling
-from experiments.method_pictures.logits import rotated, rotation_regularisation
-from experiments.method_pictures.whom import importance_sampled, self_paced
+from experiments.figures.cards import __main__ as command
+from experiments.figures.cards.drawing import DPI, WIDTH
+from experiments.figures.cards.layers import disentangled_convolution, gaussian_pooling
+from experiments.figures.cards.logits import rotated, rotation_regularization
+from experiments.figures.cards.whom import importance_sampled, self_paced
 from jaxaug import rotated_logits
 
 CARDS = pathlib.Path(__file__).parents[2] / "docs/methods"
@@ -20,7 +20,7 @@ BRIEF = {
     "importance_sampled": functools.partial(importance_sampled, steps=5),
     "gaussian_pooling": functools.partial(gaussian_pooling, draws=200),
     "disentangled_convolution": disentangled_convolution,
-    "rotation_regularisation": functools.partial(rotation_regularisation, draws=200),
+    "rotation_regularization": functools.partial(rotation_regularization, draws=200),
 }
 
 

@@ -6,11 +6,12 @@ import pytest
 from PIL import Image
 
 import jaxaug
-from experiments import gallery, ricap_picture
-from experiments.curves import draw_curves
+from experiments.figures import gallery
+from experiments.figures import ricap as ricap_picture
+from experiments.figures.curves import draw_curves
 
 
-def colours(path) -> int:
+def colors(path) -> int:
     with Image.open(path) as picture:
         return len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0))
 
@@ -37,13 +38,13 @@ def test_curves_are_drawn_whatever_was_measured(tmp_path, records):
     draw_curves(records, tmp_path / "curves.png")
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.size == (900, 350)
-    assert colours(tmp_path / "curves.png") > 50
+    assert colors(tmp_path / "curves.png") > 50
 
 
 def test_the_picture_of_ricap_holds_photographs(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["ricap_picture", "--out", str(tmp_path / "new" / "ricap.png")])
     ricap_picture.main()
-    assert colours(tmp_path / "new" / "ricap.png") > 10_000
+    assert colors(tmp_path / "new" / "ricap.png") > 10_000
 
 
 def test_the_gallery_draws_three_settings_of_each_function(tmp_path, monkeypatch, capsys):

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.priors import __main__ as script
-from experiments.priors import convolution, long_tail, pooling
-from experiments.priors.runs import Budget, trained, untrained
+from experiments.studies.priors import __main__ as script
+from experiments.studies.priors import convolution, long_tail, pooling
+from experiments.studies.priors.runs import Budget, trained, untrained
 from jaxaug import create_model, data
 
 
@@ -94,7 +94,7 @@ def test_rows_are_run_once_and_page_and_picture_are_made_of_them(
 def test_what_a_line_says_of_its_command_is_what_was_given() -> None:
     tiny = pathlib.Path("somewhere")
     assert script.said(script.Command(tiny_imagenet=tiny, parts=("pooling", "long tail"), side=8)) == (
-        "python -m experiments.priors --tiny-imagenet DIR --parts pooling 'long tail' --side 8"
+        "python -m experiments.studies.priors --tiny-imagenet DIR --parts pooling 'long tail' --side 8"
     )
 
 

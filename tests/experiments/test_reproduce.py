@@ -10,20 +10,20 @@ import pytest
 import scipy.stats
 from PIL import Image
 
-import experiments.reproduce.__main__ as reproduce
+import experiments.studies.papers.__main__ as reproduce
 from experiments import train
-from experiments.build import built_model
-from experiments.reproduce.additivity import additivity, combined
-from experiments.reproduce.earlier import earlier_lines
-from experiments.reproduce.factorial import average_effects, factorial
-from experiments.reproduce.lines import difference, difference_texts, line_of
-from experiments.reproduce.page import page, printed_difference, printed_text, unprinted
-from experiments.reproduce.recipe import Places, arguments, located, without_replaced
-from experiments.reproduce.runs import RunStoppedError
-from experiments.reproduce.table import SCALES, Arm, Block, Cut, Figure, Table
-from experiments.reproduce.tables import TABLES
-from experiments.reproduce.verdict import direction, verdict
-from experiments.result_lines import Difference, lines_of, paired_difference
+from experiments.run.build import built_model
+from experiments.studies.jsonl import Difference, paired_difference, read_jsonl
+from experiments.studies.papers.additivity import additivity, combined
+from experiments.studies.papers.earlier import earlier_lines
+from experiments.studies.papers.factorial import average_effects, factorial
+from experiments.studies.papers.lines import difference, difference_texts, line_of
+from experiments.studies.papers.page import page, printed_difference, printed_text, unprinted
+from experiments.studies.papers.recipe import Places, arguments, located, without_replaced
+from experiments.studies.papers.runs import RunStoppedError
+from experiments.studies.papers.table import SCALES, Arm, Block, Cut, Figure, Table
+from experiments.studies.papers.tables import TABLES
+from experiments.studies.papers.verdict import direction, verdict
 from experiments.train import parsed
 
 RESULTS = pathlib.Path(__file__).parent.parent.parent / "results"
@@ -217,7 +217,7 @@ def test_what_no_paper_prints_is_said_by_its_direction():
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_the_pages_in_results_are_those_of_their_lines_and_these_of_the_tables(name):
     table, path = TABLES[name], RESULTS / "reproduce" / f"{name}.jsonl"
-    lines = lines_of(path)
+    lines = read_jsonl(path)
     assert page(table, lines) == path.with_suffix(".md").read_text()
     for scale in SCALES:
         for block in table.blocks_at(scale):
@@ -314,7 +314,7 @@ def test_the_time_of_both_stages_counts_and_the_error_of_the_second(tmp_path, mo
     ("options", "said"),
     [
         (["ricap_cifra"], "ricap_cifar"),
-        (["toy", "--seeds", "0"], "experiments.reproduce takes --seeds of at least 1; got 0."),
+        (["toy", "--seeds", "0"], "experiments.studies.papers takes --seeds of at least 1; got 0."),
         (["toy", "--blocks", "cifar"], "--blocks takes some of digits; got cifar."),
     ],
 )

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import build, train, under_way
-from experiments.config import from_json
-from experiments.run_directory import RunDirectory
+from experiments import train
+from experiments.run import build, trainer
+from experiments.run.config import from_json
+from experiments.run.directory import RunDirectory
 from jaxaug.training import Checkpoints
 
 # 5 steps in an epoch; the strategy remembers losses, and the weights have a moving average.
@@ -44,9 +45,9 @@ def unlucky(monkeypatch, step):
 @pytest.fixture
 def given(monkeypatch):
     """The states that training began with, one for each attempt."""
-    states, fit = [], under_way.fit
+    states, fit = [], trainer.fit
     copied = lambda tree: jax.tree.map(lambda x: jnp.array(x, copy=True), tree)  # noqa: E731
-    monkeypatch.setattr(under_way, "fit", lambda state, *a, **k: (states.append(copied(state)), fit(state, *a, **k))[1])
+    monkeypatch.setattr(trainer, "fit", lambda state, *a, **k: (states.append(copied(state)), fit(state, *a, **k))[1])
     return states
 
 
@@ -129,18 +130,18 @@ def test_after_so_many_rewinds_the_run_stops(tmp_path, capsys, given):
 
 def test_a_signal_while_it_is_rewound_stops_the_run_which_can_be_resumed(tmp_path, monkeypatch, capsys):
     unlucky(monkeypatch, 7)
-    path, built = tmp_path / "run", under_way.built
+    path, built = tmp_path / "run", trainer.built
 
     def interrupted(*args, **kwargs):
         os.kill(os.getpid(), signal.SIGINT)
         return built(*args, **kwargs)
 
-    monkeypatch.setattr(under_way, "built", interrupted)
+    monkeypatch.setattr(trainer, "built", interrupted)
     assert train.main([*WINE, "--run-dir", str(path)]) == 128 + signal.SIGINT
     output = capsys.readouterr()
     assert "Rewound to step 5" in output.err
     assert "Stopped at step 5." in output.out
-    monkeypatch.setattr(under_way, "built", built)
+    monkeypatch.setattr(trainer, "built", built)
     assert train.main(["--resume", str(path), "--quiet", "--on-nonfinite", "rewind"]) == 0
     assert [r["epoch"] for r in records(path)] == [1, 2, 3]
     assert json.loads((path / "summary.json").read_text())["steps"] == 15

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.build import built_augmentation
-from experiments.config import Config
-from experiments.policy import Policy, policy_in, policy_json, with_policy_of_file
+import experiments.studies.search.__main__ as evidence
+from experiments.run.build import built_augmentation
+from experiments.run.config import Config
+from experiments.run.policy import Policy, policy_in, policy_json, with_policy_of_file
 from experiments.search import __main__ as script
-from experiments.search import choices, evidence
+from experiments.search import choices
 from experiments.search.candidates import default_candidates
 from experiments.search.refined import bounds, magnitudes, with_magnitudes
 from jaxaug import data

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import self_paced
-from experiments.build import normalization
-from experiments.populations import trained_seeds
+import experiments.studies.self_paced.__main__ as self_paced
+from experiments.run.build import normalization
+from experiments.studies.train_seeds import train_seeds
 from jaxaug import create_model, data, gaussian_noise, on_images
 from jaxaug.sampling import self_paced as self_paced_strategy
 
 
 def row(seeds: list[int], threshold: float) -> dict[str, Any]:
     full = data.load("iris")
-    _, runs = trained_seeds(
+    _, runs = train_seeds(
         [data.subset(full, 60, seed=seed) for seed in seeds],
         create_model("mlp", 3, hidden=(16,)),
         self_paced_strategy(on_images(gaussian_noise, stddev=0.1), threshold=threshold),
@@ -51,7 +51,7 @@ def test_rows_are_run_once_and_the_page_is_made_of_them(
     error = 100 * (1 - np.mean(lines[0]["accuracies"]))
     assert f"| none | {error:.2f} ± " in page
     assert "## iris, all training examples, 2 seeds" in page
-    assert "python -m experiments.self_paced --seeds 2 --steps 20" in page
+    assert "python -m experiments.studies.self_paced --seeds 2 --steps 20" in page
     capsys.readouterr()
     assert self_paced.main() == 0
     assert capsys.readouterr().out == ""

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import shakedrop
-from experiments.build import normalization
-from experiments.populations import trained_seeds
+import experiments.studies.shakedrop.__main__ as shakedrop
+from experiments.run.build import normalization
+from experiments.studies.train_seeds import train_seeds
 from jaxaug import ShakeDrop, always, create_model, data
 from jaxaug.compose import chain
 
@@ -27,7 +27,7 @@ def test_arms_are_what_they_are_called() -> None:
 
 def test_a_run_that_diverges_ends_its_records() -> None:
     iris = data.load("iris")
-    states, runs = trained_seeds(
+    states, runs = train_seeds(
         [iris, iris],
         create_model("mlp", 3),
         always(chain()),

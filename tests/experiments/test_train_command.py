@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from experiments import train
-from experiments.run_directory import RunDirectory
+from experiments.run.directory import RunDirectory
 
 WINE = ["--data.name", "wine", "--model", "mlp", "--augment", "gaussian_noise(stddev=0.1)", "--mix", "mixup",
         "--batch-size", "32", "--epochs", "3", "--quiet"]  # fmt: skip

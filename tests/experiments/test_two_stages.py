@@ -5,9 +5,10 @@ import shutil
 
 import pytest
 
-from experiments import run_directory, train
-from experiments.config import Config, DataConfig, as_json, from_json
-from experiments.run_directory import RunDirectory
+from experiments import train
+from experiments.run import directory as run_directory
+from experiments.run.config import Config, DataConfig, as_json, from_json
+from experiments.run.directory import RunDirectory
 
 DATA = ["--data.num-examples", "300", "--data.imbalance", "10", "--model", "cnn(width=2)", "--batch-size", "50"]
 FIRST = [*DATA, "--epochs", "1", "--optimizer.average-decay", "0.9", "--quiet"]
@@ -57,7 +58,7 @@ def test_a_resumed_second_stage_needs_its_own_checkpoint_only(stages, tmp_path, 
     shutil.copytree(second, copy)
     (copy / "summary.json").unlink()
     shutil.rmtree(last_checkpoint(copy))
-    monkeypatch.setattr("experiments.build.with_features", lambda *_: pytest.fail("the first stage was asked for"))
+    monkeypatch.setattr("experiments.run.build.with_features", lambda *_: pytest.fail("the first stage was asked for"))
     assert train.main(["--resume", str(copy), "--quiet"]) == 0
     assert outcome(copy) == outcome(second)
 

@@ -19,10 +19,10 @@ box = jax.jit(bounding_box)
 
 
 def reference(values: np.ndarray, fraction: float = 0.2) -> tuple[int, int, int, int]:
-    """Returns the box of one map, its parts labelled by SciPy."""
+    """Returns the box of one map, its parts labeled by SciPy."""
     mask = (values > np.float32(fraction) * values.max()) & (values > 0)
-    labelled: Any = ndimage.label(mask, structure=np.ones((3, 3)))
-    labels, count = labelled
+    labeled: Any = ndimage.label(mask, structure=np.ones((3, 3)))
+    labels, count = labeled
     if not count:
         return 0, 0, 0, 0
     largest = np.bincount(labels.ravel())[1:].argmax()

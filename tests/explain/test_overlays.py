@@ -1,4 +1,4 @@
-"""Pictures with maps: the colours against matplotlib's, the blend against its formula."""
+"""Pictures with maps: the colors against matplotlib's, the blend against its formula."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ IMAGES = jnp.asarray(RNG.uniform(size=(3, 4, 6, 3)), jnp.float32)
 MAPS = jnp.asarray(RNG.normal(size=(3, 4, 6)), jnp.float32)
 
 
-def test_colours_are_those_of_matplotlib() -> None:
+def test_colors_are_those_of_matplotlib() -> None:
     truth = matplotlib.colormaps["viridis"](np.arange(256))[:, :3]
     found = viridis(jnp.linspace(0, 1, 256))
     assert np.abs(found - truth).max() < 0.01
@@ -28,9 +28,9 @@ def test_colours_are_those_of_matplotlib() -> None:
 
 def test_blend() -> None:
     shares = np.maximum(MAPS, 0) / np.asarray(MAPS).max(axis=(1, 2), keepdims=True)
-    colours = matplotlib.colormaps["viridis"](shares)[..., :3]
+    colors = matplotlib.colormaps["viridis"](shares)[..., :3]
     for strength in (0.0, 0.3, 1.0):
-        truth = (1 - strength) * np.asarray(IMAGES) + strength * colours
+        truth = (1 - strength) * np.asarray(IMAGES) + strength * colors
         np.testing.assert_allclose(overlay(IMAGES, MAPS, strength=strength), truth, atol=0.02)
     np.testing.assert_array_equal(overlay(IMAGES, MAPS, strength=0.0), IMAGES)
     np.testing.assert_allclose(overlay(IMAGES, 1e-20 * MAPS), overlay(IMAGES, MAPS), atol=1e-5)
@@ -52,9 +52,9 @@ def test_map_that_says_nothing_leaves_the_image(maps: jax.Array) -> None:
     assert (mixed[1] != IMAGES[1]).any()
 
 
-def test_grey_images_are_seen_in_colour() -> None:
-    grey = IMAGES[..., :1]
-    np.testing.assert_array_equal(overlay(grey, MAPS), overlay(jnp.repeat(grey, 3, axis=3), MAPS))
+def test_gray_images_are_seen_in_color() -> None:
+    gray = IMAGES[..., :1]
+    np.testing.assert_array_equal(overlay(gray, MAPS), overlay(jnp.repeat(gray, 3, axis=3), MAPS))
 
 
 def test_jit_vmap_and_half_precision() -> None:

@@ -93,7 +93,7 @@ def one_coin_per_batch(key, images):
     return jnp.where(coin, images + draws(noise_key, images), images)
 
 
-def neighbours_share_a_shift(key, images):
+def neighbors_share_a_shift(key, images):
     shift = draws(key, images)
     return images + shift.at[1::2].set(shift[::2][: shift[1::2].shape[0]])
 

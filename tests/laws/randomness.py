@@ -55,11 +55,11 @@ def examples_are_independent(operation: Operation) -> None:
     found = found[:, :, found.std(0).max(0) > 1e-5]
     assert found.shape[2] > 0, "nothing in the output varies"
     mean, scale = found.mean(0), np.sqrt(found.var(0).mean(0))
-    centred = (found - mean) / scale
+    centered = (found - mean) / scale
     for one, other in ((0, 1), (0, 2), (1, 2)):
         shift = (np.abs(mean[one] - mean[other]) / scale).max()
         assert shift < SIGMAS * (2 / count) ** 0.5, f"examples {one} and {other} are treated differently: {shift:.2f}"
-        correlation = np.abs((centred[:, one] * centred[:, other]).mean(0)).max()
+        correlation = np.abs((centered[:, one] * centered[:, other]).mean(0)).max()
         assert correlation < SIGMAS / count**0.5, f"examples {one} and {other} share a draw: {correlation:.2f}"
 
 

@@ -27,7 +27,7 @@ def reference_kernel(sigma: float, radius: int) -> np.ndarray:
 
 @settings(max_examples=10, deadline=None)
 @given(sigma=st.floats(0.05, 20), radius=st.integers(0, 5))
-def test_the_kernel_is_a_normalised_gaussian(sigma: float, radius: int):
+def test_the_kernel_is_a_normalized_gaussian(sigma: float, radius: int):
     np.testing.assert_allclose(gaussian_kernel(sigma, radius=radius), reference_kernel(sigma, radius), atol=1e-6)
 
 

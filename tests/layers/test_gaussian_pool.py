@@ -231,12 +231,12 @@ def test_every_parameter_gets_a_gradient():
 
         gradients = jax.grad(loss)(variables["params"])
         for path, gradient in jax.tree_util.tree_leaves_with_path(gradients):
-            # A bias before a normalisation changes nothing.
+            # A bias before a normalization changes nothing.
             dead = path[-1].key == "bias" and not path[-2].key.endswith("bn")
             assert dead or float(jnp.abs(gradient).max()) > 1e-4, path
 
 
-def test_a_batch_of_one_cannot_be_normalised():
+def test_a_batch_of_one_cannot_be_normalized():
     layer = GaussianPool()
     variables = layer.init(KEY, jnp.ones((1, 2, 2, 2)), deterministic=False)
     with pytest.raises(ValueError, match="batch of at least 2 in training"):

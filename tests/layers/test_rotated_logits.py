@@ -1,4 +1,4 @@
-"""Rotation regularisation against rotations that are really made."""
+"""Rotation regularization against rotations that are really made."""
 
 from typing import Any
 

@@ -60,7 +60,7 @@ def test_an_unclipped_box_covers_one_minus_lambda_which_is_uniform_for_alpha_one
     inside = ~(rows[:, [0, -1]].any(1) | columns[:, [0, -1]].any(1))
     assert (heights[inside] == widths[inside]).all()
     small = heights[inside & (heights > 0)]
-    # A box of side s lies inside with probability about (1 - s)^2; of the uniform centre nothing else is lost.
+    # A box of side s lies inside with probability about (1 - s)^2; of the uniform center nothing else is lost.
     u = np.arange(1, side) / side
     expected = 2 * u * (1 - u) ** 2
     counts = np.bincount(small, minlength=side)[1:side]
@@ -71,8 +71,8 @@ def test_an_unclipped_box_covers_one_minus_lambda_which_is_uniform_for_alpha_one
     assert scipy.stats.chisquare(observed[keep], wanted[keep] / wanted[keep].sum() * observed[keep].sum()).pvalue > 1e-4
 
 
-def test_the_centre_is_uniform_over_all_pixels():
-    """With a tiny box, what is pasted is the centre itself."""
+def test_the_center_is_uniform_over_all_pixels():
+    """With a tiny box, what is pasted is the center itself."""
     batch = 4000
     images, _ = CUTMIX(KEY, constant_images(batch, 8, 8), jnp.zeros((batch, 1)), alpha=1.0)
     other = np.asarray(images)[..., 0] != np.arange(batch)[:, None, None]

@@ -70,8 +70,8 @@ def test_boundary_is_a_rounded_beta_along_each_side(beta: float) -> None:
         found = np.bincount(boundary[:, axis], minlength=length + 1)
         assert found.size == length + 1
         assert stats.chisquare(found, COUNT * rounded_beta(beta, length)).pvalue > 1e-6
-        centred = boundary[:, axis] / length - 0.5
-        assert abs(centred.mean()) < 5 * centred.std() / COUNT**0.5
+        centered = boundary[:, axis] / length - 0.5
+        assert abs(centered.mean()) < 5 * centered.std() / COUNT**0.5
 
 
 def test_boundary_height_is_independent_of_its_width() -> None:
@@ -81,7 +81,7 @@ def test_boundary_height_is_independent_of_its_width() -> None:
     assert stats.chisquare(cells, expected).pvalue > 1e-6
 
 
-def test_small_beta_goes_to_the_corners_and_large_beta_to_the_centre() -> None:
+def test_small_beta_goes_to_the_corners_and_large_beta_to_the_center() -> None:
     boundary = np.asarray(plan(1e-3).boundary)
     assert (np.isin(boundary, [[0, HEIGHT], [0, WIDTH]])).mean() > 0.98
     np.testing.assert_array_equal(np.asarray(plan(1e6).boundary)[:, 1], WIDTH // 2)
@@ -112,12 +112,12 @@ def test_offsets_are_uniform_over_all_places_where_the_patch_fits() -> None:
 def test_offsets_of_patches_and_axes_are_independent() -> None:
     found = plan(1.0)
     room = np.array([HEIGHT, WIDTH]) - sizes(found.boundary)
-    # Where in its room each patch lies, centred: uncorrelated whatever the room.
+    # Where in its room each patch lies, centered: uncorrelated whatever the room.
     place = (np.asarray(found.offset) - room / 2).reshape(-1, 8)
     correlation = np.corrcoef(place.T) - np.eye(8)
     assert np.abs(correlation).max() < 5 / COUNT**0.5
-    neighbours = (place[1:] * place[:-1]).mean(0) / place.var(0)
-    assert np.abs(neighbours).max() < 5 / COUNT**0.5
+    neighbors = (place[1:] * place[:-1]).mean(0) / place.var(0)
+    assert np.abs(neighbors).max() < 5 / COUNT**0.5
 
 
 def test_every_source_is_a_permutation_of_the_batch() -> None:

@@ -71,7 +71,7 @@ def averaged(x: np.ndarray, size: int = 2, edge: int = 0) -> np.ndarray:
     return windows(x, size, 2, edge, 0.0).mean((-2, -1))
 
 
-def normalised(x: np.ndarray, params: Any, stats: Any) -> np.ndarray:
+def normalized(x: np.ndarray, params: Any, stats: Any) -> np.ndarray:
     return (x - stats["mean"]) / np.sqrt(stats["var"] + 1e-5) * params["scale"] + params["bias"]
 
 
@@ -81,7 +81,7 @@ def residual(x: np.ndarray, params: Any, stats: Any, stride: int) -> np.ndarray:
     strided = {2: 1, 3: 2}[count]
     for i in range(1, count + 1):
         x = convolved(x, params[f"conv{i}"]["kernel"], stride if i == strided else 1)
-        x = normalised(x, params[f"bn{i}"], stats[f"bn{i}"])
+        x = normalized(x, params[f"bn{i}"], stats[f"bn{i}"])
         x = relu(x) if i < count else x
     return x
 
@@ -89,7 +89,7 @@ def residual(x: np.ndarray, params: Any, stats: Any, stride: int) -> np.ndarray:
 def shortcut(x: np.ndarray, params: Any, stats: Any, stride: int, channels: int) -> np.ndarray:
     if "shortcut" in params:
         x = convolved(x, params["shortcut"]["conv"]["kernel"], stride)
-        return normalised(x, params["shortcut"]["bn"], stats["shortcut"]["bn"])
+        return normalized(x, params["shortcut"]["bn"], stats["shortcut"]["bn"])
     x = x[:, ::stride, ::stride]
     return np.concatenate([x, np.zeros((*x.shape[:-1], channels - x.shape[-1]))], axis=-1)
 
@@ -110,7 +110,7 @@ def reference_features(
     params, stats = tree["params"]["trunk"], tree["batch_stats"]["trunk"]
     x = np.asarray(images, np.float64)
     x = convolved(x, params["stem"]["conv"]["kernel"], 2 if large and not pooling else 1)
-    x = relu(normalised(x, params["stem"]["bn"], stats["stem"]["bn"]))
+    x = relu(normalized(x, params["stem"]["bn"], stats["stem"]["bn"]))
     if large:
         x = averaged(averaged(x), size=3, edge=1) if pooling else windows(x, 3, 2, 1, -np.inf).max((-2, -1))
     number = 0
@@ -159,7 +159,7 @@ class Noted(nn.Module):
 
 
 class Absolute(nn.Module):
-    """A regulariser that is not linear, so that its place shows: keep_prob |branch|."""
+    """A regularizer that is not linear, so that its place shows: keep_prob |branch|."""
 
     keep_prob: float
 

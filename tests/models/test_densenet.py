@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reference import KEY, Noted, averaged, convolved, normalised, random_variables, relu, windows
+from reference import KEY, Noted, averaged, convolved, normalized, random_variables, relu, windows
 
 from jaxaug.models import create_model
 from jaxaug.models.densenet import DenseLayer, dense_trunk, densenet_bc
@@ -35,7 +35,7 @@ def shapes(model: nn.Module, shape: tuple[int, ...], **options: Any) -> tuple[An
 
 
 def activated(x: np.ndarray, params: Any, stats: Any, name: str) -> np.ndarray:
-    return relu(normalised(x, params[name], stats[name]))
+    return relu(normalized(x, params[name], stats[name]))
 
 
 def reference_logits(variables: Any, images: jax.Array, blocks: tuple[int, ...]) -> np.ndarray:

@@ -58,7 +58,7 @@ def test_regularizer_gets_the_decaying_keep_probability(train: bool) -> None:
     notes: list[Any] = []
     model = create_model("wrn_16_1", 3, regularizer=noted(notes, lambda x: x), dtype=jnp.bfloat16)
     shape_of(model, train=train)
-    notes = notes[6:]  # without those of the initialisation
+    notes = notes[6:]  # without those of the initialization
     shapes = [(2, 8, 8, 16)] * 2 + [(2, 4, 4, 32)] * 2 + [(2, 2, 2, 64)] * 2
     assert [note["shape"] for note in notes] == shapes
     np.testing.assert_array_equal([note["keep_prob"] for note in notes], linear_decay(6))
@@ -76,18 +76,18 @@ def test_keep_probability_is_a_python_number_under_jit() -> None:
 
 
 def test_regularizer_acts_on_the_branch_before_the_addition() -> None:
-    """With every branch dropped, what is left of a network is its stem, shortcuts and last normalisation."""
+    """With every branch dropped, what is left of a network is its stem, shortcuts and last normalization."""
     model, variables = create_model("wrn_16_1", 3, regularizer=noted([], jnp.zeros_like)), variables_of("wrn_16_1")
     features = applied(model, variables, IMAGES, method="features")
 
-    def normalised(x: Any) -> Any:
+    def normalized(x: Any) -> Any:
         return np.maximum(x / np.sqrt(1 + 1e-5), 0)  # fresh statistics: mean 0, variance 1
 
     trunk = variables["params"]["trunk"]
     x = nn.Conv(16, (3, 3), use_bias=False).apply({"params": trunk["stem"]["conv"]}, IMAGES)
     for stage in ("stage2_block1", "stage3_block1"):
-        x = normalised(x)[:, ::2, ::2] @ np.asarray(trunk[stage]["shortcut"]["kernel"])[0, 0]
-    np.testing.assert_allclose(features, normalised(x), rtol=1e-4, atol=1e-5)
+        x = normalized(x)[:, ::2, ::2] @ np.asarray(trunk[stage]["shortcut"]["kernel"])[0, 0]
+    np.testing.assert_allclose(features, normalized(x), rtol=1e-4, atol=1e-5)
 
 
 class Jitter(nn.Module):

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reference import KEY, Noted, normalised, random_variables, relu, windows
+from reference import KEY, Noted, normalized, random_variables, relu, windows
 
 from jaxaug.models import create_model
 from jaxaug.models.mobilenet import mobilenet
@@ -62,13 +62,13 @@ def test_network_is_the_numpy_network() -> None:
     params, stats = tree["params"]["trunk"], tree["batch_stats"]["trunk"]
     x = windows(np.asarray(IMAGES, np.float64), 3, 1, 1, 0.0)
     x = np.einsum("bhwcpq,pqcd->bhwd", x, params["stem"]["conv"]["kernel"])
-    x = relu(normalised(x, params["stem"]["bn"], stats["stem"]["bn"]))
+    x = relu(normalized(x, params["stem"]["bn"], stats["stem"]["bn"]))
     for i, channels in enumerate(CHANNELS[1:], start=1):
         block, running = params[f"block{i}"], stats[f"block{i}"]
         x = windows(x, 3, 2 if i in (4, 6, 12) else 1, 1, 0.0)
         x = np.einsum("bhwcpq,pqc->bhwc", x, block["depthwise"]["kernel"][:, :, 0])
-        x = relu(normalised(x, block["bn1"], running["bn1"])) @ block["pointwise"]["kernel"][0, 0]
-        x = relu(normalised(x, block["bn2"], running["bn2"]))
+        x = relu(normalized(x, block["bn1"], running["bn1"])) @ block["pointwise"]["kernel"][0, 0]
+        x = relu(normalized(x, block["bn2"], running["bn2"]))
         assert x.shape[-1] == channels // 16
     dense = tree["params"]["classifier"]
     logits: Any = jax.jit(tiny().apply)(random_variables(tiny(), IMAGES), IMAGES)

@@ -128,10 +128,10 @@ def test_running_statistics_move_a_tenth_of_the_way_to_the_batch() -> None:
     options: Any = {"capture_intermediates": lambda module, _: module.name == "conv1"}
     mutable = ["batch_stats", "intermediates"]
     state: Any = create_model("cnn", 5).apply(variables_of("cnn"), IMAGES, train=True, mutable=mutable, **options)[1]
-    normalised = np.asarray(state["intermediates"]["trunk"]["conv1"]["__call__"][0], np.float64)
+    normalized = np.asarray(state["intermediates"]["trunk"]["conv1"]["__call__"][0], np.float64)
     running = state["batch_stats"]["trunk"]["bn1"]
-    np.testing.assert_allclose(running["mean"], 0.1 * normalised.mean((0, 1, 2)), rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(running["var"], 0.9 + 0.1 * normalised.var((0, 1, 2)), rtol=1e-4)
+    np.testing.assert_allclose(running["mean"], 0.1 * normalized.mean((0, 1, 2)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(running["var"], 0.9 + 0.1 * normalized.var((0, 1, 2)), rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reference import convolved, normalised, random_variables, relu
+from reference import convolved, normalized, random_variables, relu
 
 from jaxaug.models import create_model
 from jaxaug.models.parts import Parts
@@ -20,7 +20,7 @@ def applied(model: nn.Module, variables: Any, images: jax.Array, **options: Any)
 
 
 def activated(x: np.ndarray, params: Any, stats: Any) -> np.ndarray:
-    return relu(normalised(x, params, stats))
+    return relu(normalized(x, params, stats))
 
 
 def reference_features(variables: Any, images: np.ndarray, strides: dict[str, int]) -> np.ndarray:
@@ -66,7 +66,7 @@ def test_preact_network_of_four_stages_is_the_numpy_network() -> None:
     np.testing.assert_allclose(applied(model, variables, images), features, rtol=1e-3, atol=1e-3)
 
 
-def test_training_normalises_by_the_batch() -> None:
+def test_training_normalizes_by_the_batch() -> None:
     """A batch's own statistics, put in the place of the running ones, make inference what training was."""
     model, images = create_model("wrn_10_1", 5), jax.random.normal(jax.random.key(1), (6, 8, 8, 3))
     variables = random_variables(model, images)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reference import KEY, Absolute, absolute, convolved, normalised, random_variables, relu
+from reference import KEY, Absolute, absolute, convolved, normalized, random_variables, relu
 
 from jaxaug.models import create_model
 from jaxaug.models.network import Network
@@ -67,21 +67,21 @@ def reference_features(variables: Any, images: Any, num_blocks: int, *, regulari
     tree = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables)
     params, stats = tree["params"]["trunk"], tree["batch_stats"]["trunk"]
     x = convolved(np.asarray(images, np.float64), params["stem"]["conv"]["kernel"], 1)
-    x = normalised(x, params["stem"]["bn"], stats["stem"]["bn"])
+    x = normalized(x, params["stem"]["bn"], stats["stem"]["bn"])
     for number in range(num_blocks):
         stage, place = divmod(number, num_blocks // 3)
         name = f"stage{stage + 1}_block{place + 1}"
         block, running = params[name], stats[name]
         stride = 2 if stage and not place else 1
         convolutions = sum(key.startswith("conv") for key in block)
-        branch = normalised(x, block["bn1"], running["bn1"])
+        branch = normalized(x, block["bn1"], running["bn1"])
         for i in range(1, convolutions + 1):
             spatial = 1 if convolutions == 2 else 2  # which has the stride
             branch = convolved(branch, block[f"conv{i}"]["kernel"], stride if i == spatial else 1)
-            branch = normalised(branch, block[f"bn{i + 1}"], running[f"bn{i + 1}"])
+            branch = normalized(branch, block[f"bn{i + 1}"], running[f"bn{i + 1}"])
             branch = relu(branch) if i < convolutions else branch
         x = averaged(x, branch.shape[-1], stride) + regularized(branch, 1 - 0.5 * (number + 1) / num_blocks)
-    return relu(normalised(x, params["final"]["bn"], stats["final"]["bn"]))
+    return relu(normalized(x, params["final"]["bn"], stats["final"]["bn"]))
 
 
 @pytest.mark.parametrize("factory", [None, Absolute], ids=["plain", "regularized"])

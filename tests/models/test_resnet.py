@@ -1,4 +1,4 @@
-"""ResNet: published sizes, a forward pass in NumPy, and the places of regularisers, poolings and convolutions."""
+"""ResNet: published sizes, a forward pass in NumPy, and the places of regularizers, poolings and convolutions."""
 
 import re
 import warnings
@@ -88,8 +88,8 @@ def test_ten_layers_are_those_of_work_on_long_tails() -> None:
 def test_small_network_has_the_parameters_of_its_formula(depth: int, with_projections: int | None) -> None:
     n = (depth - 2) // 6
     inputs_and_outputs = 3 * 16 + 16 * 32 + 32 * 64 + 2 * n * 16**2 + (2 * n - 1) * (32**2 + 64**2)
-    normalised_channels = 16 + 2 * n * (16 + 32 + 64)
-    expected = 9 * inputs_and_outputs + 2 * normalised_channels + (64 + 1) * 10
+    normalized_channels = 16 + 2 * n * (16 + 32 + 64)
+    expected = 9 * inputs_and_outputs + 2 * normalized_channels + (64 + 1) * 10
     assert size(create_model(f"resnet{depth}", 10), 8) == expected
     projections = 16 * 32 + 32 * 64 + 2 * (32 + 64)
     assert with_projections in (None, expected + projections)

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reference import KEY, Absolute, absolute, convolved, normalised, random_variables, relu, residual
+from reference import KEY, Absolute, absolute, convolved, normalized, random_variables, relu, residual
 
 from jaxaug.layers import ShakeDrop, ShakeShake
 from jaxaug.models import create_model
-from jaxaug.models.joining import Joined, Shake
+from jaxaug.models.branch_merge import Joined, Shake
 from jaxaug.models.network import Network
 from jaxaug.models.shortcuts import ShiftedShortcut
 
@@ -56,7 +56,7 @@ def shortcut(x: np.ndarray, params: Any, stats: Any, stride: int) -> np.ndarray:
                     paths[1, :, i, j] = x[:, stride * i - 1, stride * j - 1]
         halves = [path @ kernels[f"conv{i}"]["kernel"][0, 0] for i, path in enumerate(paths, start=1)]
         x = np.concatenate(halves, axis=-1)
-    return normalised(x, kernels["bn"], running["bn"])
+    return normalized(x, kernels["bn"], running["bn"])
 
 
 def reference_features(variables: Any, *, bottleneck: bool, joined: Any, final_relu: bool) -> np.ndarray:
@@ -64,7 +64,7 @@ def reference_features(variables: Any, *, bottleneck: bool, joined: Any, final_r
     tree = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables)
     params, stats = tree["params"]["trunk"], tree["batch_stats"]["trunk"]
     x = convolved(np.asarray(IMAGES, np.float64), params["stem"]["conv"]["kernel"], 1)
-    x = normalised(x, params["stem"]["bn"], stats["stem"]["bn"])
+    x = normalized(x, params["stem"]["bn"], stats["stem"]["bn"])
     x = relu(x) if bottleneck else x
     for stage in (1, 2, 3):
         block, running = params[f"stage{stage}_block1"], stats[f"stage{stage}_block1"]

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reference import KEY, Noted, normalised, random_variables
+from reference import KEY, Noted, normalized, random_variables
 
 from jaxaug.models import create_model
 from jaxaug.models.network import Network
@@ -107,7 +107,7 @@ def reference_stages(variables: Any, layers: tuple[str, ...]) -> np.ndarray:
         padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
         windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
         x = np.einsum("bhwcpq,pqcd->bhwd", windows, params[name]["conv"]["kernel"], optimize=True)
-        x = normalised(x, params[name]["bn"], stats[name]["bn"]) if name in stats else x + params[name]["conv"]["bias"]
+        x = normalized(x, params[name]["bn"], stats[name]["bn"]) if name in stats else x + params[name]["conv"]["bias"]
         x = np.maximum(x, 0)
     return x
 
@@ -136,7 +136,7 @@ def test_mod_is_the_numpy_network() -> None:
     variables = float64(drawn)
     params, stats = (variables[kind]["trunk"]["conv6"] for kind in ("params", "batch_stats"))
     x = reference_stages(variables, CONVOLUTIONS) @ params["conv"]["kernel"][0, 0]
-    x = np.maximum(normalised(x, params["bn"], stats["bn"]), 0)
+    x = np.maximum(normalized(x, params["bn"], stats["bn"]), 0)
     dense = variables["params"]["classifier"]
     computed: Any = jax.jit(tiny_mod().apply)(drawn, IMAGES)
     expected = x.mean((1, 2)) @ dense["kernel"] + dense["bias"]

@@ -14,9 +14,9 @@ from jaxaug.sampling import (
     always,
     batch_augmented,
     importance_sampled,
-    late_off,
     self_paced,
     slow_start,
+    stop_after,
 )
 
 
@@ -46,18 +46,18 @@ def test_slow_start_is_a_linear_ramp() -> None:
 
 
 def test_late_off_ends() -> None:
-    changed, stated = changed_shares(late_off(always(add), steps=3), 5)
+    changed, stated = changed_shares(stop_after(always(add), steps=3), 5)
     assert changed == stated == [1.0, 1.0, 1.0, 0.0, 0.0]
 
 
 def test_they_nest_around_a_strategy_with_a_state() -> None:
-    strategy = late_off(slow_start(self_paced(add, threshold=0.5, score="stored"), steps=1), steps=3)
+    strategy = stop_after(slow_start(self_paced(add, threshold=0.5, score="stored"), steps=1), steps=3)
     changed, _ = changed_shares(strategy, 5)
     # Nothing at step 0, whose loss 0 is observed: easy from then on.
     assert changed == [0.0, 0.0, 0.0, 0.0, 0.0]
 
 
-@pytest.mark.parametrize("wrap", [slow_start, late_off])
+@pytest.mark.parametrize("wrap", [slow_start, stop_after])
 def test_copies_and_weights_keep_their_form(wrap: Any) -> None:
     batch = {"image": jnp.zeros(3), "index": jnp.arange(3)}
     strategy = wrap(batch_augmented(add, copies=2), steps=1)
@@ -72,7 +72,7 @@ def test_copies_and_weights_keep_their_form(wrap: Any) -> None:
 
 def test_once_ended_nothing_is_scored() -> None:
     """The program holds the scoring inside the branch that is not taken."""
-    strategy = late_off(self_paced(add, threshold=0.5), steps=3)
+    strategy = stop_after(self_paced(add, threshold=0.5), steps=3)
     batch = {"image": jnp.zeros(3), "index": jnp.arange(3)}
     jaxpr = jax.make_jaxpr(lambda s: strategy.select(jax.random.key(0), s, batch, lambda b: jnp.sin(b["image"])))(
         strategy.init(3)
@@ -81,7 +81,7 @@ def test_once_ended_nothing_is_scored() -> None:
     assert " sin " in str(jaxpr)
 
 
-@pytest.mark.parametrize("wrap", [slow_start, late_off])
+@pytest.mark.parametrize("wrap", [slow_start, stop_after])
 def test_bad_input_is_refused(wrap: Any) -> None:
     with pytest.raises(ValueError, match=f"{wrap.__name__} takes steps"):
         wrap(always(add), steps=-1)

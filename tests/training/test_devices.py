@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxaug.training.mesh import batch_sharding, data_mesh, placed, replicated, shared_out, whole
+from jaxaug.training.sharding import batch_sharding, data_mesh, placed, replicated, shard_batch, whole
 
 SCRIPT = pathlib.Path(__file__).with_name("trained_on_devices.py")
 
@@ -69,7 +69,7 @@ def test_eight_devices_compute_what_one_does(on_one_device, processes):
             for what in ("records", "table", "params"):
                 np.testing.assert_allclose(numbers(result[what]), numbers(expected[what]), rtol=1e-4, atol=1e-5)
             # An eighth of the momentum, where that was asked for.
-            assert result["held"] == (1 / 8 if name == "sharded optimiser" else 1)
+            assert result["held"] == (1 / 8 if name == "sharded optimizer" else 1)
         # Two copies of the batch are scored and one is trained on, an eighth of each on a device.
         assert on_one_device["convolved"] == [32, 64]
         assert run["convolved"] == [4, 8]
@@ -77,7 +77,7 @@ def test_eight_devices_compute_what_one_does(on_one_device, processes):
 
 def test_outside_a_mesh_everything_stays_where_it_is():
     x = jnp.arange(6.0)
-    assert shared_out(x) is x
+    assert shard_batch(x) is x
     assert whole(x) is x
 
 
@@ -88,4 +88,4 @@ def test_one_device_is_a_mesh_like_any_other():
     assert tree["a"].sharding == replicated(mesh)
     assert placed(tree, replicated(mesh))["a"] is tree["a"]
     with jax.set_mesh(mesh):
-        np.testing.assert_array_equal(jax.jit(lambda x: shared_out(x) + 1)(tree["a"]), [1, 2, 3])
+        np.testing.assert_array_equal(jax.jit(lambda x: shard_batch(x) + 1)(tree["a"]), [1, 2, 3])

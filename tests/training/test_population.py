@@ -24,7 +24,7 @@ from jaxaug.training import (
     make_train_step,
 )
 from jaxaug.training import population_engines as engines
-from jaxaug.training.cores import usable_cores
+from jaxaug.training.cores import cpu_count
 from jaxaug.training.loop import TIMES
 
 CLASSES, BATCH = 3, 8
@@ -165,20 +165,20 @@ def test_cores_are_those_that_the_process_may_use():
     before = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, sorted(before)[:1])
-        assert usable_cores() == 1
+        assert cpu_count() == 1
     finally:
         os.sched_setaffinity(0, before)
-    assert usable_cores() == len(before)
+    assert cpu_count() == len(before)
 
 
 def test_a_cpu_has_a_thread_for_each_core_and_convolutions_go_alone(monkeypatch):
     taken = []
-    for name in ("each_alone", "together"):
+    for name in ("train_threaded", "together"):
         monkeypatch.setattr(
             f"jaxaug.training.population.{name}",
             lambda job, states, *counts, name=name: taken.append((name, counts[-1])) or [(None, [])] * len(states),
         )
-    monkeypatch.setattr("jaxaug.training.population.usable_cores", lambda: 2)
+    monkeypatch.setattr("jaxaug.training.population.cpu_count", lambda: 2)
 
     def engines_of(parts: Parts, **options: Any):
         fit_population(parts.states(3), *parts.steps, DATA, epochs=1, batch_size=BATCH, **options)
@@ -186,9 +186,9 @@ def test_a_cpu_has_a_thread_for_each_core_and_convolutions_go_alone(monkeypatch)
 
     dense, convolutional = Parts(never(), hidden=(2,)), Parts(never(), model="cnn", width=2)
     assert engines_of(dense) == ("together", 2)
-    assert engines_of(dense, engine="one_by_one") == ("each_alone", 1)
+    assert engines_of(dense, engine="one_by_one") == ("train_threaded", 1)
     assert engines_of(dense, at_once=1) == ("together", 1)
-    assert engines_of(convolutional) == ("each_alone", 2)
+    assert engines_of(convolutional) == ("train_threaded", 2)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert engines_of(convolutional) == ("together", 1)
 

@@ -14,14 +14,14 @@ from jaxaug.augment import gaussian_noise
 from jaxaug.compose import on_images
 from jaxaug.sampling import Strategy, always, batch_augmented, slow_start
 from jaxaug.training import Scorer, every, init_state, make_train_step, network_scorer, proxy_scorer
-from jaxaug.training.objective import cross_entropy
+from jaxaug.training.losses import cross_entropy
 
 KEY = jax.random.key(0)
 NOISE = on_images(gaussian_noise, stddev=0.5)
 
 
 class Small(nn.Module):
-    """A convolution, batch normalisation and dropout."""
+    """A convolution, batch normalization and dropout."""
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> jax.Array:

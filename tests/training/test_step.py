@@ -25,7 +25,7 @@ class Linear(nn.Module):
 
 
 class Noisy(nn.Module):
-    """A convolution, batch normalisation and dropout: all that a step has to carry."""
+    """A convolution, batch normalization and dropout: all that a step has to carry."""
 
     dtype: Any = jnp.float32
 
@@ -135,7 +135,7 @@ def test_the_metrics_of_soft_labels_are_the_label_mass_at_the_largest_logits():
     assert all(value.shape == () for value in metrics.values())
 
 
-def test_augmentations_see_images_that_are_not_normalised():
+def test_augmentations_see_images_that_are_not_normalized():
     def double(key, batch):
         return {**batch, "image": 2.0 * batch["image"]}
 
@@ -328,7 +328,7 @@ def test_a_step_changes_neither_structure_nor_dtypes_nor_weak_types(kind):
 def test_a_bfloat16_network_keeps_parameters_statistics_and_losses_in_float32():
     model, optimizer = Noisy(dtype=jnp.bfloat16), make_optimizer(learning_rate=0.1)
     train_step = make_train_step(model, optimizer, never())
-    with jax.numpy_dtype_promotion("standard"):  # flax normalises in float32
+    with jax.numpy_dtype_promotion("standard"):  # flax normalizes in float32
         state = noisy_start(model, optimizer)
         jaxpr, (after, metrics) = jax.make_jaxpr(train_step, return_shape=True)(state, pictures())
     assert "bf16" in str(jaxpr)

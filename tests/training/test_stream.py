@@ -13,7 +13,7 @@ from jaxaug import load, self_paced
 from jaxaug.augment import gaussian_noise
 from jaxaug.compose import on_images
 from jaxaug.data import EncodedImages, long_tailed, subset, with_validation
-from jaxaug.training import Reading, fit, init_state, make_eval_step, make_optimizer, make_train_step
+from jaxaug.training import ReadOptions, fit, init_state, make_eval_step, make_optimizer, make_train_step
 
 CLASSES = ("ant", "bee", "cow")
 
@@ -63,7 +63,7 @@ def in_memory(folder):
     return bits(state), measured(records)
 
 
-@pytest.mark.parametrize("reading", [None, Reading(threads=1, ahead=1), Reading(threads=3, ahead=4)])
+@pytest.mark.parametrize("reading", [None, ReadOptions(threads=1, ahead=1), ReadOptions(threads=3, ahead=4)])
 def test_a_stream_trains_as_memory_does(folder, in_memory, reading):
     dataset = load(f"folder:{folder}", stream=True)
     np.testing.assert_array_equal(np.asarray(dataset.test.images), load(f"folder:{folder}").test.images)
@@ -174,5 +174,5 @@ def test_what_cannot_be_streamed_is_refused(folder):
     with pytest.raises(ValueError, match="load takes random_crop for a stream"):
         load(f"folder:{folder}", random_crop=True)
     for options in ({"threads": 0}, {"ahead": 0}):
-        with pytest.raises(ValueError, match="Reading takes"):
-            Reading(**options)
+        with pytest.raises(ValueError, match="ReadOptions takes"):
+            ReadOptions(**options)

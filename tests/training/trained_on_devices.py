@@ -17,7 +17,7 @@ from jaxaug.data import Dataset, Split
 from jaxaug.training import data_mesh, fit, init_state, make_eval_step, make_optimizer, make_train_step
 from jaxaug.training.device_data import device_split, gathered_batch
 from jaxaug.training.engine import Sampling
-from jaxaug.training.mesh import shared_out
+from jaxaug.training.sharding import shard_batch
 
 CLASSES, EXAMPLES, BATCH = 4, 90, 32  # the last batch has 26, which 8 devices do not divide
 
@@ -51,7 +51,7 @@ def dataset() -> Dataset:
         images = rng.integers(0, 128, (size, 8, 8, 3)) + 40 * labels[:, None, None, None]
         return Split(images.astype(np.uint8), labels)
 
-    return Dataset("colours", split(EXAMPLES), split(50), tuple("abcd"))
+    return Dataset("colors", split(EXAMPLES), split(50), tuple("abcd"))
 
 
 def result(name: str, *, shard_optimizer: bool = False, sampling: Sampling = "shuffled") -> dict:
@@ -81,7 +81,7 @@ def examples_of_convolutions() -> list[int]:
         state = init_state(jax.random.key(0), model, optimizer, strategy, shape=data.shape, num_examples=EXAMPLES)
         step = make_train_step(model, optimizer, strategy)
         split = device_split(data.train, mesh)
-        program = jax.jit(lambda state, index: step(state, shared_out(gathered_batch(split, index, CLASSES))))
+        program = jax.jit(lambda state, index: step(state, shard_batch(gathered_batch(split, index, CLASSES))))
         text = program.lower(state, np.arange(BATCH)).compile().as_text() or ""
     return sorted({int(size) for size in re.findall(r"= f32\[(\d+),8,8,8\]\S* convolution\(", text)})
 
@@ -94,7 +94,7 @@ def main() -> None:
         "stored": result("stored"),
         "class-balanced": result("stored", sampling="class_balanced"),
         "importance": result("importance"),
-        "sharded optimiser": result("stored", shard_optimizer=True),
+        "sharded optimizer": result("stored", shard_optimizer=True),
     }
     found = {"devices": jax.device_count(), "processes": jax.process_count(), "results": results}
     print(json.dumps({**found, "convolved": examples_of_convolutions()}))

@@ -15,7 +15,7 @@ from experiments.benchmark.scaling.checkpoints import checkpoints
 from experiments.benchmark.scaling.command import Command
 from experiments.benchmark.scaling.streams import hiding, large_images, small_images
 from experiments.benchmark.timing import header, provenance, ratio_row
-from jaxaug.training.cores import usable_cores
+from jaxaug.training.cores import cpu_count
 
 
 def several_devices(command: Command) -> list[str]:
@@ -24,7 +24,7 @@ def several_devices(command: Command) -> list[str]:
     of = f"{command.trained.model}, batch {command.trained.batch_size}, {command.trained.side} x {command.trained.side}"
     rows, times, told = [header(f"seconds per step of `fit` to those on {first} device, {of}")], [], {}
     for cores in command.cores:
-        where = "on one core" if cores == 1 else f"on {cores or usable_cores()} cores"
+        where = "on one core" if cores == 1 else f"on {cores or cpu_count()} cores"
         trained = dataclasses.replace(command.trained, cores=cores)
         seconds, told = devices.seconds_by_devices(command.numbers, trained, command.turns)
         rows += [

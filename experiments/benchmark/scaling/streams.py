@@ -19,17 +19,17 @@ from jaxaug import data
 from jaxaug.data import Split
 from jaxaug.data.boxes import random_box
 from jaxaug.training import Hooks, TrainState, fit
-from jaxaug.training.cores import usable_cores
+from jaxaug.training.cores import cpu_count
 from jaxaug.training.device_data import device_split
 from jaxaug.training.engine import EpochRunner, Sums
-from jaxaug.training.loop import Record, trained_epoch
-from jaxaug.training.mesh import data_mesh, spread_state
-from jaxaug.training.stream import Reading, streamed
+from jaxaug.training.loop import Record, run_epoch
+from jaxaug.training.sharding import data_mesh, shard_state
+from jaxaug.training.stream import ReadOptions, streamed
 
 
 def stream_call(split: Split, order: np.ndarray, threads: int, batch_size: int) -> Callable[[], None]:
     """Returns a call that takes so many images from the stream to the device."""
-    reading, mesh = Reading(threads=threads), data_mesh()
+    reading, mesh = ReadOptions(threads=threads), data_mesh()
 
     def call() -> None:
         batches = streamed(*split, order, batch_size=batch_size, seed=(0,), start=0, reading=reading, mesh=mesh)
@@ -96,7 +96,7 @@ OUTPUT = 224
 def large_images(command: Command, size: tuple[int, int], directory: pathlib.Path) -> list[str]:
     """Returns the rows of random boxes beside whole images."""
     mosaics(command.folder, directory, size, command.large)
-    name, cores = f"folder:{directory}", usable_cores()
+    name, cores = f"folder:{directory}", cpu_count()
     whole = data.load(name, image_size=OUTPUT, stream=True).train
     boxes = data.load(name, image_size=OUTPUT, stream=True, random_crop=True).train
     order = np.tile(np.arange(len(whole.labels)), 2)
@@ -151,7 +151,7 @@ def hiding(command: Command) -> list[str]:
     mesh, epochs = data_mesh(), command.turns + 1
     seconds: dict[str, list[float]] = {"stream": [], "memory": []}
     with jax.set_mesh(mesh):
-        beside = spread_state(jax.tree.map(jnp.copy, state))
+        beside = shard_state(jax.tree.map(jnp.copy, state))
         options: dict[str, Any] = {"batch_size": batch_size, "num_classes": stream.num_classes}
         runner = EpochRunner(steps[0], beside, device_split(Split(*memory), mesh), mesh=mesh, **options)
 
@@ -160,7 +160,7 @@ def hiding(command: Command) -> list[str]:
             nonlocal beside
             seconds["stream"].append(command.hidden_images / record["examples_per_second"])
             began = time.perf_counter()
-            beside, done, _ = trained_epoch(runner, beside, runner.zero_sums(), 0, 1, Hooks())
+            beside, done, _ = run_epoch(runner, beside, runner.zero_sums(), 0, 1, Hooks())
             jax.block_until_ready(done)
             seconds["memory"].append(time.perf_counter() - began)
 

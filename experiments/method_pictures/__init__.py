@@ -1,1 +1,0 @@
-"""One picture for each method card that has none from elsewhere: `python -m experiments.method_pictures`."""

@@ -1,0 +1,203 @@
+"""What an experiment is, as data: frozen dataclasses that tyro turns into command-line options."""
+
+import dataclasses
+import math
+import pathlib
+import types
+from collections.abc import Iterator
+from typing import Any, Literal, Union, get_args, get_origin
+
+from jaxaug.checks import one_line
+from jaxaug.data.encoded import OnCorrupt
+from jaxaug.training.engine import Engine, Sampling
+from jaxaug.training.optimizer import DecayedKind, OptimizerKind, ScheduleKind
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """The images."""
+
+    name: str = "digits"
+    """digits, breast_cancer, wine, iris, any TFDS name, folder:PATH, or synthetic:HxWxC[,classes,n]."""
+    data_dir: pathlib.Path | None = None
+    """Where TFDS sets lie."""
+    image_size: int | None = None
+    """Side to which images of mixed sizes are resized."""
+    stream: bool = False
+    """Leave the images of files and of TFDS on disk, and decode each batch on its way: for sets larger than memory."""
+    random_crop: bool = False
+    """Of a stream, decode a random box of each training image and the central 7/8 of the others."""
+    on_corrupt: OnCorrupt = "stop"
+    """An image that cannot be read: stop and name it, or skip it and count."""
+    num_examples: int | None = None
+    """Train on a class-balanced subset of this many examples."""
+    imbalance: float | None = None
+    """Train on a long-tailed version: the largest class has this many times the smallest's examples."""
+    validation: float = 0.0
+    """Share of the training split that is held out for validation."""
+    sampling: Sampling = "shuffled"
+    """What an epoch is made of: shuffled, every example once; class_balanced, every class equally often."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """The optimizer and its schedule."""
+
+    kind: OptimizerKind = "sgd"
+    """sgd (momentum, coupled weight decay) or adam (decoupled)."""
+    learning_rate: float = 0.1
+    """Peak learning rate."""
+    schedule: ScheduleKind = "cosine"
+    """cosine, step or constant."""
+    milestones: tuple[float, ...] = ()
+    """Epochs after which the step schedule multiplies the rate by --optimizer.factor."""
+    factor: float = 0.1
+    """What the step schedule multiplies by."""
+    warmup_epochs: float = 0.0
+    """Length of the linear warm-up."""
+    momentum: float = 0.9
+    """Momentum of sgd."""
+    nesterov: bool = True
+    """Nesterov's form of momentum."""
+    weight_decay: float = 5e-4
+    """Weight decay."""
+    decayed: DecayedKind = "kernels"
+    """What decays: kernels (not biases, scales or prior parameters), or all."""
+    clip_norm: float | None = None
+    """Largest global norm of the gradient."""
+    average_decay: float | None = None
+    """Decay of the moving average of the weights that is evaluated; None evaluates the weights."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreConfig:
+    """How a strategy's scores are taken, exactly by default."""
+
+    dtype: Literal["float32", "bfloat16"] | None = None
+    """Type of the network's arithmetic while scoring; None takes that of training."""
+    resolution: int = 1
+    """Images are averaged over squares of this side before they are scored."""
+    model: str | None = None
+    """A small network that learns along and scores in place of the large one: "cnn"."""
+    every: int = 1
+    """Score on every so many-th step; between them the loss last seen of an example stands for all its copies."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One experiment."""
+
+    data: DataConfig = DataConfig()
+    model: str = "cnn"
+    """A name of jaxaug.create_model, with its options: "wrn_28_10(dropout=0.3)"."""
+    regularizer: str | None = None
+    """A layer on the residual branches, with its options: StochasticDepth, ShakeDrop.with_final_relu,
+    "ShakeDrop.without_final_relu(noise_level='pixel')"."""
+    pool: str | None = None
+    """A pooling layer in place of the network's, with its options: GaussianPool, "GaussianPool(prior='half')",
+    "MaxEntropyPool(parameters='learned')", MaxPool, AveragePool."""
+    conv: str | None = None
+    """A layer in place of the network's spatial convolutions: DisentangledConv, "DisentangledConv(radius=3)"."""
+    head: str | None = None
+    """A classifier in place of the network's: RotatedDense, "RotatedDense(degrees=30)"."""
+    remat: bool = False
+    """Compute what is inside the network's blocks anew in the backward pass, instead of keeping it in memory."""
+    augment: tuple[str, ...] = ()
+    """Functions of jaxaug.augment in order, with their options: "crop(padding=4)" flip_left_right. The value "mean"
+    stands for the mean color of the training images: "cutout(size=8, fill='mean')". A policy file of
+    experiments.search stands for augmentations and mixing: search.json."""
+    mix: str | None = None
+    """A function of jaxaug.mix, with its options: "ricap(beta=0.3)"; None mixes nothing."""
+    strategy: str = "always"
+    """A strategy of jaxaug.sampling, with its options: always, never, "self_paced(threshold=0.5)",
+    "self_paced(threshold='quantile(q=0.5)')", "importance_sampled(num_candidates=4)"."""
+    score: ScoreConfig = ScoreConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    epochs: int = 200
+    """Length of the run."""
+    batch_size: int = 128
+    """Examples in a step."""
+    label_smoothing: float = 0.0
+    """Label smoothing of the training loss."""
+    logit_adjustment: float = 0.0
+    """Times the log prior of the classes, added to the logits in the training loss; 0 is off, 1 the usual."""
+    features_from: pathlib.Path | None = None
+    """Directory of a run with the same trunk, which is kept as it is while a new classifier is trained on its
+    features; the images are normalized by this run's training images."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of the network's arithmetic; parameters, statistics and logits stay float32."""
+    engine: Engine = "auto"
+    """How an epoch runs: scan, loop, or auto."""
+    eval_every: int = 1
+    """Epochs between evaluations; the last epoch is always evaluated."""
+    checkpoint_every: int = 1
+    """Epochs between checkpoints; the last epoch always has one."""
+    keep: int = 2
+    """How many of the last checkpoints are kept, beside the best by validation accuracy."""
+    seed: int = 0
+    """Everything random follows from it."""
+
+
+def as_json(config: Config) -> dict[str, Any]:
+    """Returns the config as data that JSON can hold."""
+    data = dataclasses.asdict(config)
+    data["data"]["data_dir"] = None if config.data.data_dir is None else str(config.data.data_dir)
+    data["features_from"] = None if config.features_from is None else str(config.features_from)
+    data["augment"] = list(config.augment)
+    data["optimizer"]["milestones"] = list(config.optimizer.milestones)
+    return data
+
+
+def from_json(data: dict[str, Any]) -> Config:
+    """Returns the config of `as_json`; an unknown, missing or mistyped entry raises `ValueError`."""
+    try:
+        nested = dict(data)
+        inner = dict(nested.pop("data"))
+        optimizer = dict(nested.pop("optimizer"))
+        data_dir, features_from = inner.pop("data_dir"), nested.pop("features_from", None)
+        score = ScoreConfig(**nested.pop("score"))
+        milestones, augment = _as_tuple(optimizer.pop("milestones")), _as_tuple(nested.pop("augment"))
+        config = Config(
+            data=DataConfig(data_dir=None if data_dir is None else pathlib.Path(data_dir), **inner),
+            optimizer=OptimizerConfig(milestones=milestones, **optimizer),
+            augment=augment,
+            score=score,
+            features_from=None if features_from is None else pathlib.Path(features_from),
+            **nested,
+        )
+        if mistyped := next(_mistyped(config), None):
+            raise TypeError(mistyped)
+        return config
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"this is no config of this version ({one_line(str(error))}).") from None
+
+
+def _as_tuple(entries: Any) -> Any:
+    """Returns a list as a tuple, and anything else, which is a mistake, as it is."""
+    return tuple(entries) if isinstance(entries, list) else entries
+
+
+def _mistyped(part: Any, prefix: str = "") -> Iterator[str]:
+    """Yields a phrase for every entry that is not of its type."""
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _mistyped(value, f"{prefix}{field.name}.")
+        elif not _fits(value, field.type):
+            kind = field.type.__name__ if isinstance(field.type, type) else str(field.type).replace("typing.", "")
+            yield f"{prefix}{field.name} is {one_line(repr(value), limit=60)}, {kind} is expected"
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Returns whether a value is of the type of an entry; a number has to be finite."""
+    if get_origin(kind) is Literal:
+        return isinstance(value, str) and value in get_args(kind)
+    if isinstance(kind, types.UnionType) or get_origin(kind) is Union:
+        return any(_fits(value, each) for each in get_args(kind))
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_fits(entry, get_args(kind)[0]) for entry in value)
+    if kind in (int, float):
+        # True is an int to Python; an int of any size may stand for a float.
+        number = isinstance(value, int | kind) and not isinstance(value, bool)
+        return number and -math.inf < value < math.inf
+    return isinstance(value, kind)

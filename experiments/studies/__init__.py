@@ -1,0 +1,1 @@
+"""Studies: arms, the lines of their results, and the pages made from them."""

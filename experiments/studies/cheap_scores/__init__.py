@@ -1,0 +1,1 @@
+"""What cheap scores keep of importance sampling."""

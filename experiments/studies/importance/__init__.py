@@ -1,0 +1,1 @@
+"""Importance-sampled augmentation at equal epochs and at equal time."""

@@ -1,0 +1,1 @@
+"""Mixing on CIFAR-10."""

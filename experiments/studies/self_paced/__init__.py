@@ -1,0 +1,1 @@
+"""Self-paced augmentation on small data."""

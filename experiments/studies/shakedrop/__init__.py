@@ -1,0 +1,1 @@
+"""ShakeDrop's parameter sets in networks with and without a final ReLU."""

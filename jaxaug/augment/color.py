@@ -1,0 +1,182 @@
+"""Augmentations of color, on [0, 1]: a factor or a shift per image, the result clipped to [0, 1]."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Key
+
+from jaxaug.augment.channel_planes import brightened, contrasted, gray, hue_shifted, on_planes, saturated
+from jaxaug.augment.geometry import where_coin
+from jaxaug.checks import check_number, check_prob, checked_images, described
+
+
+def check_rgb(function: str, images: Any) -> None:
+    """Raises `ValueError` unless the images have three channels."""
+    if images.shape[3] != 3:
+        raise ValueError(f"{function} takes images [B, H, W, 3], red, green and blue; got {described(images)}.")
+
+
+def drawn_factor(key: Key[Array, ""], batch: int, strength: ArrayLike) -> Float[Array, " b"]:
+    """Returns a factor for each image, uniform on [1 - strength, 1 + strength], none below 0."""
+    unit = jax.random.uniform(key, (batch,), minval=-1.0, maxval=1.0)
+    return jnp.maximum(1.0 + jnp.asarray(strength, jnp.float32) * unit, 0.0)
+
+
+@checked_images
+def brightness(
+    key: Key[Array, ""], images: Float[Array, "b h w c"], *, strength: ArrayLike = 0.4
+) -> Float[Array, "b h w c"]:
+    """Images made darker or brighter by a random factor.
+
+    out = clip(f in, 0, 1), with f = max(0, U[1 - s, 1 + s]).
+
+    Args:
+      key: PRNG key, consumed.
+      images: `[B, H, W, C]`, floating point, in [0, 1].
+      strength: s, at least 0; 0 is the identity. May be traced.
+
+    Returns:
+      `[B, H, W, C]` in [0, 1], dtype of `images`; one factor per image.
+
+    Raises:
+      ValueError: `strength` is negative, or `images` is not a non-empty `[B, H, W, C]`.
+      TypeError: `images` is not floating point, or `key` is no typed key.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> out = brightness(jax.random.key(0), jnp.full((3, 1, 1, 1), 0.5), strength=0.4)
+      >>> [round(float(x), 2) for x in out.ravel()]
+      [0.68, 0.69, 0.43]
+    """
+    check_number("brightness", "strength", strength, 0.0)
+    factor = drawn_factor(key, images.shape[0], strength)
+    return on_planes(lambda planes: brightened(planes, factor), images)
+
+
+@checked_images
+def contrast(
+    key: Key[Array, ""], images: Float[Array, "b h w c"], *, strength: ArrayLike = 0.4
+) -> Float[Array, "b h w c"]:
+    """Images drawn towards their mean gray, or away from it, by a random factor.
+
+    out = clip(m + f (in - m), 0, 1), with f = max(0, U[1 - s, 1 + s]) and m the mean over the image of its gray
+    0.299 R + 0.587 G + 0.114 B; without three channels, the mean over all values.
+
+    Args:
+      key: PRNG key, consumed.
+      images: `[B, H, W, C]`, floating point, in [0, 1].
+      strength: s, at least 0; 0 is the identity. May be traced.
+
+    Returns:
+      `[B, H, W, C]` in [0, 1], dtype of `images`; one factor per image.
+
+    Raises:
+      ValueError: `strength` is negative, or `images` is not a non-empty `[B, H, W, C]`.
+      TypeError: `images` is not floating point, or `key` is no typed key.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> out = contrast(jax.random.key(0), jnp.array([0.25, 0.75]).reshape(1, 1, 2, 1), strength=0.4)
+      >>> [round(float(x), 2) for x in out.ravel()]
+      [0.16, 0.84]
+    """
+    check_number("contrast", "strength", strength, 0.0)
+    factor = drawn_factor(key, images.shape[0], strength)
+    return on_planes(lambda planes: contrasted(planes, factor), images)
+
+
+@checked_images
+def saturation(
+    key: Key[Array, ""], images: Float[Array, "b h w c"], *, strength: ArrayLike = 0.4
+) -> Float[Array, "b h w c"]:
+    """Images made grayer or more colorful by a random factor.
+
+    out = clip(g + f (in - g), 0, 1), with f = max(0, U[1 - s, 1 + s]) and g = 0.299 R + 0.587 G + 0.114 B of the
+    pixel.
+
+    Args:
+      key: PRNG key, consumed.
+      images: `[B, H, W, 3]`, floating point, in [0, 1].
+      strength: s, at least 0; 0 is the identity. May be traced.
+
+    Returns:
+      `[B, H, W, 3]` in [0, 1], dtype of `images`; one factor per image.
+
+    Raises:
+      ValueError: `strength` is negative, or `images` is not a non-empty `[B, H, W, 3]`.
+      TypeError: `images` is not floating point, or `key` is no typed key.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> out = saturation(jax.random.key(0), jnp.array([0.25, 0.5, 0.75]).reshape(1, 1, 1, 3))
+      >>> [round(float(x), 2) for x in out.ravel()]
+      [0.18, 0.52, 0.86]
+    """
+    check_number("saturation", "strength", strength, 0.0)
+    check_rgb("saturation", images)
+    factor = drawn_factor(key, images.shape[0], strength)
+    return on_planes(lambda planes: saturated(planes, factor), images)
+
+
+@checked_images
+def hue(key: Key[Array, ""], images: Float[Array, "b h w c"], *, strength: ArrayLike = 0.1) -> Float[Array, "b h w c"]:
+    """Images with every hue turned by a random angle.
+
+    In HSV, h becomes h + U[-s, s] turns; saturation and value stay.
+
+    Args:
+      key: PRNG key, consumed.
+      images: `[B, H, W, 3]`, floating point, in [0, 1].
+      strength: s in turns, in [0, 1/2]; 0 is the identity. May be traced.
+
+    Returns:
+      `[B, H, W, 3]` in [0, 1], dtype of `images`; one angle per image.
+
+    Raises:
+      ValueError: `strength` is outside [0, 1/2], or `images` is not a non-empty `[B, H, W, 3]`.
+      TypeError: `images` is not floating point, or `key` is no typed key.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> out = hue(jax.random.key(0), jnp.array([0.25, 0.5, 0.75]).reshape(1, 1, 1, 3))
+      >>> [round(float(x), 2) for x in out.ravel()]
+      [0.27, 0.25, 0.75]
+    """
+    check_number("hue", "strength", strength, 0.0, 0.5)
+    check_rgb("hue", images)
+    turns = jax.random.uniform(key, images.shape[:1], minval=-1.0, maxval=1.0) * jnp.asarray(strength, jnp.float32)
+    return on_planes(lambda planes: hue_shifted(planes, turns), images)
+
+
+@checked_images
+def grayscale(
+    key: Key[Array, ""], images: Float[Array, "b h w c"], *, prob: ArrayLike = 0.1
+) -> Float[Array, "b h w c"]:
+    """Images turned gray, each with probability `prob`.
+
+    All three channels become 0.299 R + 0.587 G + 0.114 B where the image's own coin, Bernoulli(prob), says so.
+
+    Args:
+      key: PRNG key, consumed.
+      images: `[B, H, W, 3]`, floating point, any range.
+      prob: probability in [0, 1]; may be traced.
+
+    Returns:
+      `[B, H, W, 3]`, dtype of `images`; one coin per image.
+
+    Raises:
+      ValueError: `prob` is outside [0, 1], or `images` is not a non-empty `[B, H, W, 3]`.
+      TypeError: `images` is not floating point, or `key` is no typed key.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> out = grayscale(jax.random.key(0), jnp.array([0.0, 1.0, 0.5]).reshape(1, 1, 1, 3), prob=1.0)
+      >>> [round(float(x), 3) for x in out.ravel()]
+      [0.644, 0.644, 0.644]
+    """
+    check_prob("grayscale", prob)
+    check_rgb("grayscale", images)
+    grayed = on_planes(lambda planes: jnp.broadcast_to(gray(planes), planes.shape), images)
+    return where_coin(key, prob, grayed, images)
