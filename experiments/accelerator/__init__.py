@@ -1,0 +1,1 @@
+"""Everything that only an accelerator can tell, by one command."""

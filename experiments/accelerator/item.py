@@ -1,0 +1,33 @@
+"""What the accelerator is asked: options, and items that each record one finding."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any, Literal
+
+Scale = Literal["full", "tiny"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What every stage is told."""
+
+    scale: Scale = "full"
+    """"full" fills an accelerator; "tiny" rehearses every item on a CPU in seconds."""
+    data: str | None = None
+    """A dataset of `jaxaug.load`, such as "folder:DIR"; None leaves out the items that need images."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """One finding: a name, what it is expected to take, and the function that measures it."""
+
+    stage: str
+    name: str
+    """Unique within the stage; a finished item is not run again."""
+    seconds: float
+    """Estimate on an H100, compilation included."""
+    run: Callable[[], dict[str, Any]]
+    """Measures, and returns what the line of the finding holds."""
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Copied into the line: sizes, dtype, contender, ..."""
