@@ -1,7 +1,6 @@
 """What the accelerator is asked: options, and items that each record one finding."""
 
 import dataclasses
-import pathlib
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -31,3 +30,13 @@ class Item:
     """Measures, and returns what the line of the finding holds."""
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Copied into the line: sizes, dtype, contender, ..."""
+    prepare: Callable[[], None] | None = None
+    """Starts, in a thread, what can be done while the item before runs, such as compiling; returns at once."""
+
+
+class ItemError(Exception):
+    """An item that failed and still found something: its line keeps both, and a later run tries it again."""
+
+    def __init__(self, message: str, result: dict[str, Any]):
+        super().__init__(message)
+        self.result = result

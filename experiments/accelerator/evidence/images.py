@@ -1,0 +1,62 @@
+"""The images of the arms: decoded once, by processes, and kept for all arms."""
+
+import dataclasses
+import functools
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+
+from experiments.build import thinned
+from experiments.config import Config, DataConfig
+from jaxaug import data
+from jaxaug.data.encoded import EncodedImages
+from jaxaug.training.cores import usable_cores
+
+# Images that a process decodes at a time: enough that they outweigh the message, few enough to share out evenly.
+_CHUNK = 1000
+
+
+def dataset_of(config: Config) -> data.Dataset:
+    """Returns what `experiments.build.built_dataset` does, decoded but once for all configs."""
+    return (
+        _thinned(config.data, config.seed) if is_thinned(config) else decoded(config.data.name, config.data.image_size)
+    )
+
+
+def is_thinned(config: Config) -> bool:
+    """Returns whether the config trains on a part of the training images, which its seed chooses."""
+    return config.data.num_examples is not None
+
+
+@functools.lru_cache(maxsize=8)
+def _thinned(config: DataConfig, seed: int) -> data.Dataset:
+    return thinned(decoded(config.name, config.image_size), Config(data=config, seed=seed))
+
+
+@functools.lru_cache(maxsize=2)
+def decoded(name: str, image_size: int | None) -> data.Dataset:
+    """Returns `jaxaug.load(name, image_size=image_size)`.
+
+    Tiny images take Python longer than the decoder, so that threads share one core; processes do not.
+    """
+    if not name.startswith("folder:"):
+        return data.load(name, image_size=image_size)
+    encoded = data.load(name, image_size=image_size, stream=True)
+    # Another process begins anew: a copy of this one would have the accelerator's locks and not its threads.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(usable_cores(), 16), context) as pool:
+        splits = {split: part._replace(images=_all(part.images, pool)) for split, part in encoded.splits.items()}
+    return dataclasses.replace(encoded, **splits)
+
+
+def _all(images: EncodedImages, pool: ProcessPoolExecutor) -> np.ndarray:
+    """Returns all images, uint8 `[N, H, W, C]`."""
+    parts = [images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK)]
+    return np.concatenate(list(pool.map(_pixels, parts)))
+
+
+def _pixels(images: EncodedImages) -> np.ndarray:
+    places: Sequence[int] = range(len(images))
+    return np.stack([each.image for each in images.decoded(places)])

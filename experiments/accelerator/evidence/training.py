@@ -1,0 +1,132 @@
+"""Training of an arm, exactly as `experiments.train` does it, with programs that are compiled ahead and shared."""
+
+import dataclasses
+import statistics
+import threading
+import time
+from concurrent.futures import Future
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from experiments.accelerator.evidence.images import dataset_of, is_thinned
+from experiments.build import Experiment, built
+from experiments.config import Config
+from jaxaug.training import Hooks, data_mesh, fit
+from jaxaug.training.loop import TIMES, split_evaluators
+from jaxaug.training.step import EvalStep, TrainStep
+
+# Of `fit`, which `experiments.train` does not change.
+EVAL_BATCH_SIZE = 500
+
+
+class _AfterOneStep(Hooks):
+    """Stops a run after its first program, and keeps the state."""
+
+    def __init__(self) -> None:
+        self.asked, self.state = 0, None
+
+    def should_stop(self) -> bool:
+        self.asked += 1
+        return self.asked > 1
+
+    def on_stop(self, state: Any, sums: Any) -> None:
+        self.state = state
+
+
+@dataclasses.dataclass
+class Trainer:
+    """Trains configs one after another; what two of them have in common is compiled once.
+
+    `fit` keeps its programs with the step functions, so that arms share programs by sharing these.
+    """
+
+    train_steps: dict[Config, TrainStep] = dataclasses.field(default_factory=dict)
+    eval_steps: dict[Config, EvalStep] = dataclasses.field(default_factory=dict)
+    prepared: dict[Config, "Future[Experiment]"] = dataclasses.field(default_factory=dict)
+    _one_at_a_time: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+
+    def prepare(self, config: Config) -> None:
+        """Starts a thread that compiles what the config needs, unless that was done or is being done."""
+        if config in self.prepared:
+            return
+        future = self.prepared[config] = Future()
+
+        def work() -> None:
+            try:
+                with self._one_at_a_time:
+                    future.set_result(self._compiled(config))
+            except BaseException as error:  # it is raised where the result is asked for
+                future.set_exception(error)
+
+        # A daemon: the command need not wait for a program that nobody will call.
+        threading.Thread(target=work, name="prepare", daemon=True).start()
+
+    def trained(self, config: Config) -> dict[str, Any]:
+        """Returns what a finding says of a config that is trained now."""
+        began = time.perf_counter()
+        self.prepare(config)
+        experiment = self.prepared.pop(config).result()
+        waited = time.perf_counter() - began
+        _, records = fit(
+            experiment.state,
+            experiment.train_step,
+            experiment.eval_step,
+            experiment.dataset,
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            engine=config.engine,
+            sampling=config.data.sampling,
+            eval_every=config.eval_every,
+        )
+        last = {name: value for name, value in records[-1].items() if value is not None and name not in TIMES}
+        return {
+            "test_error": 100 * (1 - last["test_accuracy"]),
+            **last,
+            "train_losses": [round(record["train_loss"], 4) for record in records],
+            "examples_per_second": statistics.median(record["examples_per_second"] for record in records),
+            "train_seconds": sum(record["seconds"] for record in records),
+            "waited_seconds": waited,
+        }
+
+    def _compiled(self, config: Config) -> Experiment:
+        """Returns the experiment, its programs compiled by one step and one evaluation of a copy of its state."""
+        experiment = built(config, dataset=dataset_of(config))
+        train_step = self.train_steps.setdefault(_but_for_its_seed(config), experiment.train_step)
+        eval_step = self.eval_steps.setdefault(_inference(config), experiment.eval_step)
+        new = train_step is experiment.train_step
+        experiment = dataclasses.replace(experiment, train_step=train_step, eval_step=eval_step)
+        if new:
+            _run_each_program(config, experiment)
+        return experiment
+
+
+def _but_for_its_seed(config: Config) -> Config:
+    """Returns what a training step depends on: a seed chooses the subset, whose channel means the step holds."""
+    return config if is_thinned(config) else dataclasses.replace(config, seed=0)
+
+
+def _inference(config: Config) -> Config:
+    """Returns what an evaluation step depends on: network and data."""
+    names = ("data", "model", "regularizer", "pool", "conv", "head", "dtype", "seed")
+    return Config(**{name: getattr(_but_for_its_seed(config), name) for name in names})
+
+
+def _run_each_program(config: Config, experiment: Experiment) -> None:
+    stopped = _AfterOneStep()
+    fit(
+        jax.tree.map(jnp.copy, experiment.state),
+        experiment.train_step,
+        experiment.eval_step,
+        experiment.dataset,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        engine=config.engine,
+        sampling=config.data.sampling,
+        hooks=stopped,
+    )
+    mesh = data_mesh()
+    with jax.set_mesh(mesh):
+        for evaluator in split_evaluators(experiment.eval_step, experiment.dataset, EVAL_BATCH_SIZE, mesh).values():
+            evaluator.means(stopped.state)
