@@ -1,4 +1,4 @@
-"""PreActResNet-18 on CIFAR-10 with flip and crop in 30 epochs, bfloat16: the base of what experiments.accelerator trains.
+"""PreActResNet-18 on CIFAR-10 with flip and crop, 30 epochs in bfloat16: the base of the accelerator command's arms.
 
 Paper: none; a warm-up and a cosine from a high peak rate, after Smith and Topin, "Super-convergence", 2018. The batch
 size divides 50,000, so that no second program is compiled for the last batch of an epoch.

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from experiments.build import thinned
 from experiments.config import Config, DataConfig
 from jaxaug import data
-from jaxaug.data.encoded import EncodedImages
+from jaxaug.data.encoded import EncodedImages, Stored
 from jaxaug.training.cores import usable_cores
 
 # Images that a process decodes at a time: enough that they outweigh the message, few enough to share out evenly.
@@ -53,10 +53,26 @@ def decoded(name: str, image_size: int | None) -> data.Dataset:
 
 def _all(images: EncodedImages, pool: ProcessPoolExecutor) -> np.ndarray:
     """Returns all images, uint8 `[N, H, W, C]`."""
-    parts = [images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK)]
-    return np.concatenate(list(pool.map(_pixels, parts)))
+    return np.concatenate(list(pool.map(_pixels, _parts(images))))
+
+
+def _parts(images: EncodedImages) -> Iterator[EncodedImages]:
+    """Yields consecutive images, each part with no more than its own files, for it is sent to another process."""
+    for start in range(0, len(images), _CHUNK):
+        numbers = images.index[start : start + _CHUNK]
+        stored = _InAList(images.read(numbers.tolist()))
+        yield dataclasses.replace(images, read=stored, index=np.arange(len(numbers)))
+
+
+@dataclasses.dataclass(frozen=True)
+class _InAList:
+    """Stored images by their place in a list."""
+
+    stored: Sequence[Stored]
+
+    def __call__(self, numbers: Sequence[int]) -> list[Stored]:
+        return [self.stored[number] for number in numbers]
 
 
 def _pixels(images: EncodedImages) -> np.ndarray:
-    places: Sequence[int] = range(len(images))
-    return np.stack([each.image for each in images.decoded(places)])
+    return np.stack([each.image for each in images.decoded(range(len(images)))])
