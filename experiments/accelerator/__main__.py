@@ -6,6 +6,7 @@ _BEGAN = time.monotonic()  # before jax is imported and the device is found, whi
 
 import argparse
 import difflib
+import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -95,4 +96,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    os._exit(status)  # a program that a thread still compiles for an item that did not fit is not waited for

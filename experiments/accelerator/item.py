@@ -31,7 +31,9 @@ class Item:
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Copied into the line: sizes, dtype, contender, ..."""
     prepare: Callable[[], None] | None = None
-    """Starts, in a thread, what can be done while the item before runs, such as compiling; returns at once."""
+    """Starts, in a thread, what can be done while the item before runs, such as compiling; returns at once.
+
+    It is called before `run`, once or more often, in the order of the items."""
 
 
 class ItemError(Exception):

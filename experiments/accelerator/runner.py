@@ -39,8 +39,9 @@ class Runner:
         limits = stage_limits(tuple(stages), max(deadline - self.clock(), 0.0))
         for stage, items in stages.items():
             ends = min(self.clock() + limits[stage], deadline)
-            for item in sorted(self._listed(stage, items), key=self._killed_the_process):
-                self._run_if_it_fits(item, ends)
+            listed = sorted(self._listed(stage, items), key=self._killed_the_process)
+            for number, item in enumerate(listed):
+                self._run_if_it_fits(item, ends, listed[number + 1 :])
 
     def _listed(self, stage: str, items: Callable[[], list[Item]]) -> list[Item]:
         """Returns the items of a stage; one that cannot list them has failed, and the other stages still run."""
@@ -64,16 +65,26 @@ class Runner:
         known = self._known(item)
         return known is not None and not is_finished(known) and known["error"]["type"] == DIED
 
-    def _run_if_it_fits(self, item: Item, ends: float) -> None:
-        kind = self.provenance["device_kind"]
+    def _is_done(self, item: Item) -> bool:
         known = self._known(item)
-        if known is not None and is_finished(known):
+        return known is not None and is_finished(known)
+
+    def _expected(self, item: Item) -> float:
+        """Returns the seconds that an item is expected to take."""
+        kind = self.provenance["device_kind"]
+        return item.seconds * correction(self.findings.lines, item.stage, self.scale, kind)
+
+    def _run_if_it_fits(self, item: Item, ends: float, following: Sequence[Item]) -> None:
+        if self._is_done(item):
             return
-        expected = item.seconds * correction(self.findings.lines, item.stage, self.scale, kind)
-        left = max(ends - self.clock(), 0.0)
+        expected, left = self._expected(item), max(ends - self.clock(), 0.0)
         if expected > left:
             self.not_started.append((item.stage, item.name, f"expected {expected:.0f} s, {left:.0f} s left"))
             return
+        fitting = (one for one in following if not self._is_done(one) and self._expected(one) <= left - expected)
+        for one in (item, next(fitting, None)):  # the next item prepares itself while this one runs
+            if one is not None and one.prepare is not None:
+                one.prepare()
         self._run(item)
 
     def _run(self, item: Item) -> None:

@@ -1,6 +1,7 @@
 """Training of an arm, exactly as `experiments.train` does it, with programs that are compiled ahead and shared."""
 
 import dataclasses
+import queue
 import statistics
 import threading
 import time
@@ -25,7 +26,8 @@ class _AfterOneStep(Hooks):
     """Stops a run after its first program, and keeps the state."""
 
     def __init__(self) -> None:
-        self.asked, self.state = 0, None
+        self.asked = 0
+        self.state: Any = None
 
     def should_stop(self) -> bool:
         self.asked += 1
@@ -44,30 +46,36 @@ class Trainer:
 
     train_steps: dict[Config, TrainStep] = dataclasses.field(default_factory=dict)
     eval_steps: dict[Config, EvalStep] = dataclasses.field(default_factory=dict)
-    prepared: dict[Config, "Future[Experiment]"] = dataclasses.field(default_factory=dict)
-    _one_at_a_time: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+    _prepared: dict[Config, "Future[Experiment]"] = dataclasses.field(default_factory=dict)
+    _waiting: "queue.SimpleQueue[Config]" = dataclasses.field(default_factory=queue.SimpleQueue)
+
+    def __post_init__(self):
+        # A daemon: the command does not wait for a program that nobody will call.
+        threading.Thread(target=self._work, name="prepare", daemon=True).start()
 
     def prepare(self, config: Config) -> None:
-        """Starts a thread that compiles what the config needs, unless that was done or is being done."""
-        if config in self.prepared:
-            return
-        future = self.prepared[config] = Future()
+        """Lets the thread compile what the config needs, after those before it; nothing if it was told before."""
+        if config not in self._prepared:
+            self._prepared[config] = Future()
+            self._waiting.put(config)
 
-        def work() -> None:
+    def _work(self) -> None:
+        while True:
+            config = self._waiting.get()
+            future = self._prepared[config]
             try:
-                with self._one_at_a_time:
-                    future.set_result(self._compiled(config))
-            except BaseException as error:  # it is raised where the result is asked for
+                future.set_result(self._compiled(config))
+            except BaseException as error:  # raised where the result is asked for
                 future.set_exception(error)
-
-        # A daemon: the command need not wait for a program that nobody will call.
-        threading.Thread(target=work, name="prepare", daemon=True).start()
 
     def trained(self, config: Config) -> dict[str, Any]:
         """Returns what a finding says of a config that is trained now."""
         began = time.perf_counter()
         self.prepare(config)
-        experiment = self.prepared.pop(config).result()
+        try:
+            experiment = self._prepared[config].result()
+        finally:
+            del self._prepared[config]
         waited = time.perf_counter() - began
         _, records = fit(
             experiment.state,
