@@ -1,9 +1,5 @@
 """Everything that only an accelerator can tell: `python -m experiments.accelerator --minutes 10 --output DIR`."""
 
-import time
-
-_BEGAN = time.monotonic()  # before jax is imported and the device is found, which counts
-
 import argparse
 import difflib
 import os
@@ -12,7 +8,10 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from experiments.accelerator import BEGAN
+
 STAGES = ("check", "speed", "evidence")
+REQUIRED = ("minutes", "output")
 
 _DESCRIPTION = """\
 Runs the items of the stages, and writes each finding to DIR/findings.jsonl the moment it is known, DIR/page.md from
@@ -37,8 +36,20 @@ class Parser(argparse.ArgumentParser):
         print(f"{message[0].upper()}{message[1:].rstrip('.')}; see --help.", file=sys.stderr)
         raise SystemExit(2)
 
+    def parsed(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Returns the options; a misspelled one is named before one that is missing for that reason."""
+        given, unknown = self.parse_known_args(arguments)
+        if unknown:
+            close = difflib.get_close_matches(unknown[0], self._option_string_actions, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            self.error(f"unknown option {unknown[0]!r}{hint}")
+        for name in REQUIRED:
+            if getattr(given, name) is None:
+                self.error(f"--{name} is required")
+        return given
 
-def parser() -> argparse.ArgumentParser:
+
+def parser() -> Parser:
     """Returns the parser of the command."""
     made = Parser(
         prog="python -m experiments.accelerator",
@@ -46,8 +57,8 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    made.add_argument("--minutes", type=minutes, required=True, help="how long the command may take; 0: summary only")
-    made.add_argument("--output", type=pathlib.Path, required=True, metavar="DIR", help="where findings are kept")
+    made.add_argument("--minutes", type=minutes, help="how long the command may take; 0: summary only")
+    made.add_argument("--output", type=pathlib.Path, metavar="DIR", help="where findings are kept")
     made.add_argument("--stages", type=stages, default=STAGES, help="some of check,speed,evidence (default: all)")
     made.add_argument("--data", type=data, metavar="folder:DIR", help="images; without: no item that needs them")
     made.add_argument("--scale", choices=("full", "tiny"), default="full", help="tiny: a rehearsal on any machine")
@@ -72,7 +83,7 @@ def stages(value: str) -> tuple[str, ...]:
         if name not in STAGES:
             close = difflib.get_close_matches(name, STAGES, n=1, cutoff=0.5)
             hint = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(STAGES)}"
-            raise argparse.ArgumentTypeError(f"unknown stage {name!r}: {hint}")
+            raise argparse.ArgumentTypeError(f"unknown stage {name!r} ({hint})")
     return tuple(stage for stage in STAGES if stage in named)
 
 
@@ -87,12 +98,12 @@ def data(value: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status, 1 where an item failed."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    given = parser().parse_args(arguments)
+    given = parser().parsed(arguments)
 
     from experiments.accelerator import run  # with jax, which --help need not wait for
 
     command = " ".join(["python -m experiments.accelerator", *arguments])
-    return run.run(given, command=command, began=_BEGAN)
+    return run.run(given, command=command, began=BEGAN)
 
 
 if __name__ == "__main__":

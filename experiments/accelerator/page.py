@@ -46,13 +46,10 @@ def provenance_text(lines: Sequence[Line]) -> list[str]:
 def stage_parts(lines: Sequence[Line]) -> list[str]:
     """Returns the tables of a stage: one for all findings with the same figures, then those inside the findings."""
     finished = [line for line in lines if is_finished(line) and line["result"]]
-    groups: dict[tuple[str, ...], list[Line]] = {}
+    groups: dict[tuple[tuple[str, ...], ...], list[Line]] = {}
     for line in finished:
-        groups.setdefault(tuple(plain_figures(line["result"])), []).append(line)
-    parts = []
-    for names, group in groups.items():
-        header = ["item", *map(words, names), "seconds", "of which compiling"]
-        parts.append(markdown([header, *(finding_row(line) for line in group)]))
+        groups.setdefault((tuple(line["settings"]), tuple(plain_figures(line["result"]))), []).append(line)
+    parts = [part for group in groups.values() for part in group_parts(group)]
     parts += [part for line in finished for part in inner_tables(line)]
     if failed := [line for line in lines if not is_finished(line)]:
         parts.append("Failed:")
@@ -61,10 +58,19 @@ def stage_parts(lines: Sequence[Line]) -> list[str]:
     return parts
 
 
-def finding_row(line: Line) -> list[str]:
-    """Returns the row of a finding."""
-    times = [text(float(line["seconds"])), text(float(line["compile_seconds"]))]
-    return [line["name"], *plain_figures(line["result"]).values(), *times]
+def group_parts(group: Sequence[Line]) -> list[str]:
+    """Returns the table of findings that have the same settings and figures, and the settings they all share."""
+    settings = [plain_figures(line["settings"]) for line in group]
+    shared = {name: value for name, value in settings[0].items() if all(s[name] == value for s in settings)}
+    varied = [name for name in settings[0] if name not in shared]
+    figures = list(plain_figures(group[0]["result"]))
+    rows = [["item", *map(words, (*varied, *figures)), "seconds", "compiling, all threads"]]
+    for line, setting in zip(group, settings, strict=True):
+        found = plain_figures(line["result"])
+        times = [text(float(line[name])) for name in ("seconds", "compile_seconds")]
+        rows.append([line["name"], *(setting[n] for n in varied), *(found[n] for n in figures), *times])
+    told = ", ".join(f"{words(name)} {value}" for name, value in shared.items())
+    return [markdown(rows), *([f"All with {told}."] if told else [])]
 
 
 def inner_tables(line: Line) -> list[str]:

@@ -136,7 +136,8 @@ def _function(function: Callable[..., Any]) -> Callable[[jax.Array, Inputs], Any
 
 def _layer(layer: type[nn.Module]) -> Callable[[jax.Array, Inputs], Any]:
     """Returns the call of a layer in training, its parameters drawn in the same program."""
-    module = layer(**_FIELDS.get(layer.__name__, {}))
+    fields = _FIELDS.get(layer.__name__, {})
+    typed = any(field.name == "dtype" for field in dataclasses.fields(layer))
     parameters = inspect.signature(layer.__call__).parameters
     names = {"ShakeShake": ("a", "b"), "RotatedDense": ("vectors",)}.get(layer.__name__, ("x",))
     options = {"deterministic": False} if "deterministic" in parameters else {}
@@ -145,6 +146,7 @@ def _layer(layer: type[nn.Module]) -> Callable[[jax.Array, Inputs], Any]:
         arguments = [given[name] for name in names]
         init_key, noise_key = jax.random.split(key)
         rngs = {"params": init_key, "dropout": noise_key}
+        module = layer(**fields, **({"dtype": arguments[0].dtype} if typed else {}))
         return module.init_with_output(rngs, *arguments, **options)[0]
 
     return call

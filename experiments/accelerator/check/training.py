@@ -76,11 +76,11 @@ def setup(scale: Scale) -> Setup:
 def items(options: Options) -> list[Item]:
     """Returns the items in the order in which they share programs."""
     checks: tuple[tuple[str, float, Callable[[Scale], dict[str, Any]]], ...] = (
-        ("scan against loop", 14.0, scan_and_loop),
+        ("scan against loop", 10.0, scan_and_loop),
         ("donation", 2.0, donation),
         ("no transfer in an epoch", 2.0, transfers),
-        ("population by vmap", 10.0, population),
-        ("checkpoint", 4.0, checkpoint),
+        ("population by vmap", 8.0, population),
+        ("checkpoint", 3.0, checkpoint),
     )
     return [Item("check", name, seconds, functools.partial(f, options.scale)) for name, seconds, f in checks]
 
