@@ -87,7 +87,7 @@ def built_dataset(config: Config) -> data.Dataset:
 
 
 def thinned(dataset: data.Dataset, config: Config) -> data.Dataset:
-    """Returns the dataset that the config names with its validation split carved off, then thinned as it says."""
+    """Returns a loaded dataset with the validation split and the subset that the config asks for."""
     if config.data.validation:
         dataset = data.with_validation(dataset, config.data.validation)
     if config.data.num_examples is not None:
@@ -209,8 +209,8 @@ def built_logit_adjustment(config: Config, dataset: data.Dataset) -> jax.Array |
 def built(config: Config, *, dataset: data.Dataset | None = None, resumed: bool = False) -> Experiment:
     """Returns the experiment, its state at step 0, once its step has been traced: what does not fit fails here.
 
-    The dataset is that of `built_dataset`, for a caller who has it. The state of an experiment that is resumed has only
-    the form of one: the run that its features are from may be gone.
+    `dataset` is the result of `built_dataset`, if the caller already has it. The state of an experiment that is resumed
+    has only the form of one: the run that its features are from may be gone.
     """
     dataset = built_dataset(config) if dataset is None else dataset
     num_examples = len(dataset.train.labels)

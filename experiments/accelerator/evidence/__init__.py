@@ -1,4 +1,4 @@
-"""Stage evidence: arms that are trained on CIFAR-10 under one recipe, in the order of what they tell."""
+"""Stage evidence: trains arms on CIFAR-10 with one recipe, the most informative first."""
 
 from experiments.accelerator.evidence.lines import result_lines
 from experiments.accelerator.evidence.queue import items

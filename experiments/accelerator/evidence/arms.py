@@ -1,6 +1,6 @@
-"""The arms as data: a method, a regime (network, length, number of examples), and the config that the two make.
+"""The arms as data: a method, a regime (network, epochs, number of examples) and a seed, which make a config.
 
-The recipe is that of `experiments.configs.cifar10_preact_short`. Within a regime, arms differ in their method alone.
+The recipe is `experiments.configs.cifar10_preact_short`. Arms of a regime differ only in method and seed.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from experiments.config import Config
 from experiments.configs import named_config
 
 BASE = "cifar10-preact-short"
-"""Name of the config that the commands begin with."""
+"""The named config that the arms change."""
 
 TRAIN_IMAGES = 50_000
 
@@ -29,9 +29,9 @@ class Method:
     """Time of a step relative to crop and flip."""
 
 
-# Scoring is an inference pass, a third of a training step, over all copies of a batch.
+# Scoring is an inference pass over all copies of a batch; for one copy it costs a third of a training step.
 _FOUR_COPIES = "importance_sampled(num_candidates=4)"
-# The blocks have no ReLU after the addition.
+# The network has no ReLU after the addition.
 _SHAKE_DROP = {"regularizer": "ShakeDrop.without_final_relu"}
 _RICAP = {"mix": "ricap(beta=0.3)"}
 _CUTOUT = ("cutout(size={half}, fill='mean')",)
@@ -53,7 +53,7 @@ METHODS = {
 
 @dataclasses.dataclass(frozen=True)
 class Regime:
-    """Network, length and data that arms have in common."""
+    """What its arms have in common: network, epochs and number of examples."""
 
     about: str
     epochs: int
@@ -68,10 +68,10 @@ class Regime:
 REGIMES = {
     "short": Regime("all images, 30 epochs", 30, 5.0),
     "long": Regime("all images, 60 epochs", 60, 5.0),
-    # So few that crop and flip alone ends without training error: a method against overfitting is judged there.
+    # With so few images, crop and flip reaches a training error near zero: a method against overfitting is judged here.
     "few": Regime("5,000 images, 120 epochs", 120, 10.0, num_examples=5_000),
-    # PreActResNet-18 has no pooling that a caller's could replace. The fully connected layers of VGG have no batch
-    # normalization, and bear a lower rate.
+    # PreActResNet-18 has no pooling layer to replace. VGG's fully connected layers, which have no batch normalization,
+    # need a lower learning rate.
     "VGG-13": Regime("VGG-13, all images, 30 epochs", 30, 5.0, model="vgg13(head_size=1)", learning_rate=0.1, cost=0.5),
 }
 
@@ -86,12 +86,12 @@ class Arm:
 
     @property
     def name(self) -> str:
-        """What tells it from other arms."""
+        """The name of its item."""
         return f"{self.regime}, {self.method}, seed {self.seed}"
 
     @property
     def epochs_of_all(self) -> float:
-        """How many epochs of PreActResNet-18 with crop and flip on all images take as long."""
+        """Its training time, in epochs of PreActResNet-18 with crop and flip on all images."""
         regime = REGIMES[self.regime]
         share = (regime.num_examples or TRAIN_IMAGES) / TRAIN_IMAGES
         return regime.epochs * share * regime.cost * METHODS[self.method].cost
@@ -99,10 +99,10 @@ class Arm:
     def config(self, data: str, scale: Scale, side: int = 32) -> Config:
         """Returns the config on a dataset of `jaxaug.load` whose images have this side.
 
-        At scale "tiny" the network, the number of examples and the length are the least that call every part.
+        At scale "tiny" a tiny network is trained on at most 200 images for two epochs.
         """
         base, regime, method = named_config(BASE), REGIMES[self.regime], METHODS[self.method]
-        # A folder whose size is given is not searched for the most common one.
+        # With the size given, the files are not searched for the most common size.
         of_data = {"name": data, "image_size": side if data.startswith("folder:") else None}
         config = dataclasses.replace(
             base,
@@ -123,12 +123,12 @@ class Arm:
 
 def _tiny(config: Config) -> Config:
     """Returns the config with a tiny network on at most 200 images, for two epochs."""
-    # As at full scale, arms of all images take no part of them where there are few anyway.
+    # As at full scale, only the few-image arms take a subset, unless the dataset is large.
     most = None if config.data.name.startswith("synthetic:") else 200
     return dataclasses.replace(
         config,
         data=dataclasses.replace(config.data, num_examples=100 if config.data.num_examples else most),
-        # The small CNN has poolings, the wide residual network has branches without a ReLU after the addition.
+        # The small CNN has pooling layers; the wide residual network has no ReLU after the addition.
         model="cnn(width=4)" if config.regularizer is None else "wrn_10_1",
         optimizer=dataclasses.replace(config.optimizer, learning_rate=0.05, warmup_epochs=1.0),
         epochs=2,

@@ -1,4 +1,4 @@
-"""The command of `experiments.train` that trains a config, made without the parser that reads it."""
+"""The command line of `experiments.train` that trains a config, built without tyro."""
 
 import dataclasses
 import shlex
@@ -10,12 +10,12 @@ from experiments.configs import named_config
 
 
 def train_command(name: str, config: Config) -> str:
-    """Returns the command line that trains `config`, as changes of the named config."""
+    """Returns the command line that trains `config`, as changes to the named config."""
     return shlex.join(["python", "-m", "experiments.train", *train_arguments(name, config)])
 
 
 def train_arguments(name: str, config: Config) -> list[str]:
-    """Returns the arguments of `experiments.train` that make `config` of the named config."""
+    """Returns the arguments of `experiments.train` that turn the named config into `config`."""
     return [name, *_changes(named_config(name), config)]
 
 

@@ -1,4 +1,4 @@
-"""The images of the arms: decoded once, by processes, and kept for all arms."""
+"""The images of the arms: decoded once, in parallel processes, and shared by all arms."""
 
 import dataclasses
 import functools
@@ -14,19 +14,19 @@ from jaxaug import data
 from jaxaug.data.encoded import EncodedImages, Stored
 from jaxaug.training.cores import usable_cores
 
-# Images that a process decodes at a time: enough that they outweigh the message, few enough to share out evenly.
+# Images per task: enough to outweigh the cost of the message, few enough to balance the load.
 _CHUNK = 1000
 
 
 def dataset_of(config: Config) -> data.Dataset:
-    """Returns what `experiments.build.built_dataset` does, decoded but once for all configs."""
+    """Returns the dataset of `experiments.build.built_dataset`, decoded only once for all configs."""
     return (
         _thinned(config.data, config.seed) if is_thinned(config) else decoded(config.data.name, config.data.image_size)
     )
 
 
 def is_thinned(config: Config) -> bool:
-    """Returns whether the config trains on a part of the training images, which its seed chooses."""
+    """Returns whether the config trains on a subset, which depends on its seed."""
     return config.data.num_examples is not None
 
 
@@ -39,12 +39,12 @@ def _thinned(config: DataConfig, seed: int) -> data.Dataset:
 def decoded(name: str, image_size: int | None) -> data.Dataset:
     """Returns `jaxaug.load(name, image_size=image_size)`.
 
-    Tiny images take Python longer than the decoder, so that threads share one core; processes do not.
+    Decoding a tiny image spends most of its time in Python, so threads would hardly run in parallel.
     """
     if not name.startswith("folder:"):
         return data.load(name, image_size=image_size)
     encoded = data.load(name, image_size=image_size, stream=True)
-    # Another process begins anew: a copy of this one would have the accelerator's locks and not its threads.
+    # Spawned, because a fork of a process in which jax runs threads can deadlock.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(usable_cores(), 16), context) as pool:
         splits = {split: part._replace(images=_all(part.images, pool)) for split, part in encoded.splits.items()}
@@ -57,7 +57,7 @@ def _all(images: EncodedImages, pool: ProcessPoolExecutor) -> np.ndarray:
 
 
 def _parts(images: EncodedImages) -> Iterator[EncodedImages]:
-    """Yields consecutive images, each part with no more than its own files, for it is sent to another process."""
+    """Yields consecutive parts, each of which holds only its own files: it is sent to another process."""
     for start in range(0, len(images), _CHUNK):
         numbers = images.index[start : start + _CHUNK]
         stored = _InAList(images.read(numbers.tolist()))

@@ -1,18 +1,17 @@
-"""Findings as lines of a table: one for each arm, its seeds in order, as the pages of `experiments.reproduce` read."""
+"""Findings as result lines, one per arm with its seeds in order, in the form that `experiments.reproduce` reads."""
 
 import statistics
 from collections.abc import Iterable
 from typing import Any
 
-# What the lines of one arm have in common, whichever seed.
+# Settings that all seeds of an arm share.
 _COMMON = ("data", "model", "dtype", "batch_size", "epochs")
 
 
 def result_lines(findings: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns a line for each arm of finished findings of this stage.
+    """Returns a line for each arm with finished findings of this stage.
 
-    `block` is the regime and `arm` the method. `errors` are test errors in percent, seed by seed as `seeds` says, so
-    that arms are compared over the seeds that both have.
+    `block` is the regime and `arm` the method. `errors` are test errors in percent, in the order of `seeds`.
     """
     by_arm: dict[tuple[str, str, str, str], dict[int, dict[str, Any]]] = {}
     for finding in findings:

@@ -1,4 +1,4 @@
-"""The arms in the order of what they tell, as items."""
+"""The items of the stage: the arms, the most informative first."""
 
 import dataclasses
 import functools
@@ -8,15 +8,15 @@ from experiments.accelerator.evidence.arms import BASE, REGIMES, Arm
 from experiments.accelerator.evidence.command import train_command
 from experiments.accelerator.item import Item, Options
 
-# Estimates for an H100, which the runner corrects by what the finished items took.
+# Estimates for an H100; the runner corrects them by the times of finished items.
 SECONDS_PER_EPOCH = 2.2  # of PreActResNet-18 with crop and flip on 50,000 images: 23,000 a second
-FIRST_SECONDS = 40.0  # images decoded, and the first program compiled, with nothing to train meanwhile
-OTHER_SECONDS = 5.0  # what is not compiled while the arm before is trained
+FIRST_SECONDS = 40.0  # decoding, and compiling the first program while nothing is trained
+OTHER_SECONDS = 5.0  # the part of compiling that the training of the previous arm does not hide
 
 PLAIN, FOUR_COPIES = "crop and flip", "one of 4 copies by its loss"
 
-# First what RICAP changes where examples are many and where they are few, then whether other methods help where they
-# are few, then the same question over seeds, at full length, and for the other methods.
+# First RICAP against crop and flip with all images and with few, then other methods with few images, which are cheap,
+# then the other methods and more epochs with all images, then more seeds.
 _FIRST = (
     Arm("short", PLAIN),
     Arm("short", "RICAP"),
@@ -67,7 +67,7 @@ def rehearsed() -> list[Arm]:
 def items(options: Options, *, seconds_per_epoch: float = SECONDS_PER_EPOCH) -> list[Item]:
     """Returns the items of the stage.
 
-    At scale "tiny" every method and every regime comes once; noise stands for images that are not given.
+    At scale "tiny" there is at least one arm of each method and regime; without data they are trained on noise.
 
     Args:
       options: scale and dataset.
@@ -108,7 +108,7 @@ def _item(arm: Arm, options: Options, seconds_per_epoch: float, *, first: bool) 
 
 @functools.cache
 def _trainer() -> Any:
-    """Returns the one trainer of the process, imported when it is needed: with it come the library's networks."""
+    """Returns the one trainer of the process; imported late, so that listing the items is cheap."""
     from experiments.accelerator.evidence.training import Trainer
 
     return Trainer()

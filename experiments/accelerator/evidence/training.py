@@ -1,4 +1,4 @@
-"""Training of an arm, exactly as `experiments.train` does it, with programs that are compiled ahead and shared."""
+"""Trains an arm as `experiments.train` does, with programs that are shared and compiled ahead of time."""
 
 import dataclasses
 import queue
@@ -18,12 +18,12 @@ from jaxaug.training import Hooks, data_mesh, fit
 from jaxaug.training.loop import TIMES, split_evaluators
 from jaxaug.training.step import EvalStep, TrainStep
 
-# Of `fit`, which `experiments.train` does not change.
+# The default of `fit`, which `experiments.train` keeps.
 EVAL_BATCH_SIZE = 500
 
 
 class _AfterOneStep(Hooks):
-    """Stops a run after its first program, and keeps the state."""
+    """Stops a run after its first step, and keeps the state."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -39,22 +39,22 @@ class _AfterOneStep(Hooks):
 
 @dataclasses.dataclass
 class Trainer:
-    """Trains configs one after another; what two of them have in common is compiled once.
+    """Trains configs one after another, and compiles only once what several of them share.
 
-    `fit` keeps its programs with the step functions, so that arms share programs by sharing these.
+    `fit` keeps its compiled programs with the step functions, so arms share programs by sharing steps.
     """
 
     train_steps: dict[Config, TrainStep] = dataclasses.field(default_factory=dict)
     eval_steps: dict[Config, EvalStep] = dataclasses.field(default_factory=dict)
-    _prepared: dict[Config, "Future[Experiment]"] = dataclasses.field(default_factory=dict)
+    _prepared: dict[Config, "Future[tuple[Experiment, float]]"] = dataclasses.field(default_factory=dict)
     _waiting: "queue.SimpleQueue[Config]" = dataclasses.field(default_factory=queue.SimpleQueue)
 
     def __post_init__(self):
-        # A daemon: the command does not wait for a program that nobody will call.
+        # A daemon, so that the command can end without waiting for a program that is no longer needed.
         threading.Thread(target=self._work, name="prepare", daemon=True).start()
 
     def prepare(self, config: Config) -> None:
-        """Lets the thread compile what the config needs, after those before it; nothing if it was told before."""
+        """Queues the config for the thread that compiles ahead, unless it is there already."""
         if config not in self._prepared:
             self._prepared[config] = Future()
             self._waiting.put(config)
@@ -63,17 +63,18 @@ class Trainer:
         while True:
             config = self._waiting.get()
             future = self._prepared[config]
+            began = time.perf_counter()
             try:
-                future.set_result(self._compiled(config))
+                future.set_result((self._compiled(config), time.perf_counter() - began))
             except BaseException as error:  # raised where the result is asked for
                 future.set_exception(error)
 
     def trained(self, config: Config) -> dict[str, Any]:
-        """Returns what a finding says of a config that is trained now."""
+        """Trains the config, and returns the figures of its finding."""
         began = time.perf_counter()
         self.prepare(config)
         try:
-            experiment = self._prepared[config].result()
+            experiment, preparing = self._prepared[config].result()
         finally:
             del self._prepared[config]
         waited = time.perf_counter() - began
@@ -89,14 +90,17 @@ class Trainer:
             eval_every=config.eval_every,
         )
         last = {name: value for name, value in records[-1].items() if value is not None and name not in TIMES}
-        return {
+        figures = {
             "test_error": 100 * (1 - last["test_accuracy"]),
-            **last,
-            "train_losses": [round(record["train_loss"], 4) for record in records],
+            "train_error": 100 * (1 - last["train_accuracy"]),
+            "train_loss": last["train_loss"],
             "examples_per_second": statistics.median(record["examples_per_second"] for record in records),
             "train_seconds": sum(record["seconds"] for record in records),
-            "waited_seconds": waited,
+            "waited_seconds": waited,  # for the images and programs, before training
+            "prepare_seconds": preparing,  # which may be while another arm is trained
+            "train_losses": [round(record["train_loss"], 4) for record in records],
         }
+        return figures | last
 
     def _compiled(self, config: Config) -> Experiment:
         """Returns the experiment, its programs compiled by one step and one evaluation of a copy of its state."""
@@ -111,17 +115,18 @@ class Trainer:
 
 
 def _but_for_its_seed(config: Config) -> Config:
-    """Returns what a training step depends on: a seed chooses the subset, whose channel means the step holds."""
+    """Returns what the training step depends on: the seed only if it chooses a subset, as channel means are constants."""
     return config if is_thinned(config) else dataclasses.replace(config, seed=0)
 
 
 def _inference(config: Config) -> Config:
-    """Returns what an evaluation step depends on: network and data."""
+    """Returns what the evaluation step depends on: network and data."""
     names = ("data", "model", "regularizer", "pool", "conv", "head", "dtype", "seed")
     return Config(**{name: getattr(_but_for_its_seed(config), name) for name in names})
 
 
 def _run_each_program(config: Config, experiment: Experiment) -> None:
+    """Compiles the programs of a run by one training step and one evaluation."""
     stopped = _AfterOneStep()
     fit(
         jax.tree.map(jnp.copy, experiment.state),
