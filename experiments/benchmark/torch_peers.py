@@ -127,10 +127,13 @@ def torchvision_batches(device: str = "cpu") -> dict[str, Maker]:
     }
 
 
-def torch(device: str = "cpu", wrapped: Callable[[Any], Any] = lambda function: function) -> dict[str, Maker]:
+def torch(
+    device: str = "cpu", wrapped: Callable[[Any], Any] = lambda function: function, *, every: bool = False
+) -> dict[str, Maker]:
     """Returns plain PyTorch for a whole batch; `wrapped` may be `torch.compile`.
 
-    On a CPU, CutMix and RICAP are faster by slices than by indexing.
+    Unless `every` one is wanted as it is written for accelerators: on a CPU, CutMix and RICAP are faster by slices than
+    by indexing.
     """
 
     def of(operation: str) -> Maker:
@@ -145,7 +148,7 @@ def torch(device: str = "cpu", wrapped: Callable[[Any], Any] = lambda function: 
 
         return make
 
-    if device != "cpu":
+    if every:
         return {operation: of(operation) for operation in torch_batched.OPERATIONS}
     return {
         **{operation: of(operation) for operation in ("flip", "rotate", "resized crop", "mixup")},
