@@ -115,7 +115,7 @@ class Trainer:
 
 
 def _but_for_its_seed(config: Config) -> Config:
-    """Returns what the training step depends on: the seed only if it chooses a subset, as channel means are constants."""
+    """Returns what the training step depends on: the seed only if it chooses a subset, whose channel means it uses."""
     return config if is_thinned(config) else dataclasses.replace(config, seed=0)
 
 
