@@ -19,7 +19,7 @@ def torch_batch(images: np.ndarray, device: str = "cpu") -> Any:
     """Returns the images as a tensor `[N, C, H, W]` on the device."""
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(device)
+    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).contiguous()
 
 
 def kornia(device: str = "cpu") -> dict[str, Maker]:

@@ -53,13 +53,19 @@ def arguments(size: Sizes, place: int, name: str) -> tuple[jax.Array, ...]:
     return (jax.random.key(0), images, labels) if mixes(name) else (jax.random.key(0), images)
 
 
+def repeated_arguments(size: Sizes, place: int, name: str) -> tuple[jax.Array, ...]:
+    """Returns what the program that computes it many times is called with."""
+    key, *arrays = arguments(size, place, name)
+    return (key, jnp.ones(size.repeats[place]), *arrays)
+
+
 def repeated_programs(size: Sizes, place: int, names: Sequence[str]) -> dict[str, Outcome]:
     """Returns for each function the program that computes it many times; what this process has compiled is kept."""
     side, repeats = size.batches[place][1], size.repeats[place]
     missing = {
         name: (
             repeated((lambda key, x: 2 * x + 1) if name == COPY else function(name, side), repeats),
-            arguments(size, place, name),
+            repeated_arguments(size, place, name),
         )
         for name in names
         if (size, place, name) not in _COMPILED
@@ -73,7 +79,7 @@ def repeated_contenders(size: Sizes, place: int, outcomes: dict[str, Outcome]) -
     """Returns a contender for every program that was compiled."""
 
     def contender(name: str, program: Any) -> Contender:
-        given = arguments(size, place, name)
+        given = repeated_arguments(size, place, name)
         return Contender(lambda: program(*given), size.repeats[place])
 
     found = {name: each for name, each in outcomes.items() if not isinstance(each, Exception)}

@@ -43,5 +43,5 @@ def matrix_rate(size: Sizes) -> float:
     """Returns the floating-point operations per second of a product of large matrices in bfloat16."""
     a = jax.random.normal(jax.random.key(0), (size.matrix, size.matrix), jnp.bfloat16)
     product = jax.jit(jnp.matmul)
-    times = times_in_turns({"product": Contender(lambda: product(a, a))}, size.turns, 4 * size.turn_seconds)["product"]
+    times = times_in_turns({"product": Contender(lambda: product(a, a))}, size.turns, size.step_turn_seconds)["product"]
     return 2 * size.matrix**3 / statistics.median(times.seconds)

@@ -19,11 +19,11 @@ CHUNK = 128
 
 
 def items(options: Options) -> list[Item]:
-    """Returns the item of photographs, and that of a folder if there is one."""
+    """Returns the item of images of a photograph's size, and that of a folder if there is one."""
     size = sizes(options.scale)
     height, width = size.photograph_size
-    photographs = {"images": size.photographs, "stored": f"JPEG {height} x {width}", "decoded": "224 x 224"}
-    found = [Item("speed", "decode photographs", 4.0, lambda: decoded_photographs(size), photographs)]
+    stored = {"images": size.photographs, "stored": f"JPEG {height} x {width}", "decoded": "224 x 224"}
+    found = [Item("speed", f"decode JPEG {height} x {width}", 4.0, lambda: decoded_photographs(size), stored)]
     if options.data is not None:
         data = options.data
         found.append(Item("speed", "decode a folder", 6.0, lambda: decoded_folder(size, data), {"data": data}))
@@ -31,13 +31,14 @@ def items(options: Options) -> list[Item]:
 
 
 def decoded_photographs(size: Sizes) -> dict[str, Any]:
-    """Returns images per second of drawn photographs, decoded and resized, in one thread and in all."""
+    """Returns images per second of a drawn image of a photograph's size, decoded and resized."""
     from PIL import Image
 
     rng = np.random.default_rng(0)
-    coarse = rng.integers(0, 256, (12, 16, 3), np.uint8)  # smooth as photographs are, and so of their size in bytes
-    image = Image.fromarray(coarse).resize(size.photograph_size[::-1], Image.Resampling.BICUBIC)
-    noisy = np.asarray(image, np.int16) + rng.integers(-12, 13, (*size.photograph_size, 3), np.int16)
+    height, width = size.photograph_size
+    coarse = rng.integers(0, 256, (12, 16, 3), np.uint8)  # smooth with some noise, so that its size is a photograph's
+    image = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+    noisy = np.asarray(image, np.int16) + rng.integers(-12, 13, (height, width, 3), np.int16)
     file = io.BytesIO()
     Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
     content = file.getvalue()

@@ -50,7 +50,7 @@ def against_torch(size: Sizes, setting: Setting, *, compiled: bool) -> dict[str,
             contenders["torch"] = torch_contender(setting, compiled=compiled)
         except Exception as error:
             errors["torch"] = error_text(error)
-    times = times_in_turns(contenders, size.turns, 4 * size.turn_seconds)
+    times = times_in_turns(contenders, size.turns, size.step_turn_seconds)
     result = figures(step, {name: each.seconds for name, each in times.items()}, setting.batch, matrix_rate(size))
     if not torch_is_here():
         result = {"without": ABSENT, **result}
@@ -71,7 +71,7 @@ def torch_contender(setting: Setting, *, compiled: bool) -> Contender:
 def torch_matrix_rate(size: Sizes) -> float:
     """Returns PyTorch's rate of products of matrices in bfloat16."""
     product = Contender(torch_product(size.matrix, bfloat16=True), wait=waited)
-    seconds = times_in_turns({"product": product}, size.turns, 4 * size.turn_seconds)["product"].seconds
+    seconds = times_in_turns({"product": product}, size.turns, size.step_turn_seconds)["product"].seconds
     return rounded(2 * size.matrix**3 / statistics.median(seconds))
 
 

@@ -29,18 +29,18 @@ def compiled_in_threads(programs: Mapping[str, tuple[Callable[..., Any], tuple[A
 
 
 def repeated(function: Callable[..., Any], repeats: int) -> Callable[..., Any]:
-    """Returns a function of the same arguments, the key first, that computes `function` so often with keys of its own.
+    """Returns a program `(key, ones, images, ...)` that computes `function(key, images, ...)` with `repeats` own keys.
 
-    The device then runs without waiting for the host. The barrier makes every round depend on its number: what would
-    be the same in all of them, such as the histogram of the images, is not computed once for all.
+    The device then runs without waiting for the host. Each round multiplies the images by its own one of the `ones`,
+    `[repeats]`, which fuses into whatever reads them: without it, a compiler may move what needs no key, such as the
+    histogram of the images, out of the loop.
     """
 
-    def program(key: jax.Array, *arrays: jax.Array) -> Any:
+    def program(key: jax.Array, ones: jax.Array, images: jax.Array, *rest: jax.Array) -> Any:
         def once(number: jax.Array, _: Any) -> Any:
-            numbered, own = jax.lax.optimization_barrier((number, arrays))
-            return function(jax.random.fold_in(key, numbered), *own)
+            return function(jax.random.fold_in(key, number), images * ones[number], *rest)
 
-        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, key, *arrays))
+        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, key, images, *rest))
         return jax.lax.fori_loop(0, repeats, once, nothing)
 
     return program

@@ -14,7 +14,9 @@ class Sizes:
 
     turns: int = 11
     turn_seconds: float = 0.005
-    """Of augmentations; training steps take four times this."""
+    """Of augmentations."""
+    step_turn_seconds: float = 0.06
+    """Of training steps and large products: many of them, since waiting leaves the device idle for a moment."""
     batches: tuple[tuple[int, int], ...] = ((1024, 32), (256, 224))
     """Batch and side of the images that are augmented."""
     repeats: tuple[int, ...] = (64, 8)
@@ -52,6 +54,7 @@ class Sizes:
 TINY = Sizes(
     turns=2,
     turn_seconds=0.0,
+    step_turn_seconds=0.0,
     batches=((8, 8), (4, 12)),
     repeats=(2, 2),
     functions=("flip_left_right", "mixup"),

@@ -46,7 +46,7 @@ def costs(size: Sizes, names: Sequence[str]) -> dict[str, Any]:
     if "plain" in failed:
         raise ItemError(f"plain: {failed['plain']}", {})
     contenders = {name: each.contender() for name, each in compiled.items() if not isinstance(each, Exception)}
-    times = times_in_turns(contenders, size.turns, 4 * size.turn_seconds)
+    times = times_in_turns(contenders, size.turns, size.step_turn_seconds)
     seconds = {name: each.seconds for name, each in times.items()}
     others = [name for name in seconds if name != "plain"]
     result: dict[str, Any] = {name: ratio(seconds[name], seconds["plain"]) for name in others}
