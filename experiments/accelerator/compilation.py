@@ -33,7 +33,7 @@ class CompileSeconds:
         self._lock = threading.Lock()
         jax.monitoring.register_event_duration_secs_listener(self._note)
 
-    def _note(self, event: str, seconds: float, **_: str | int) -> None:
+    def _note(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
         if event in _EVENTS:
             with self._lock:
-                self.total += seconds
+                self.total += duration_secs

@@ -21,7 +21,7 @@ from jaxaug import explain, layers, mix
 PACKAGES = ("augment", "mix", "layers", "explain", "targets")
 CLASSES = 10
 
-Inputs = dict[str, jax.Array]
+Inputs = dict[str, Any]
 
 # Options without a default, by name.
 OPTIONS: Mapping[str, Any] = {
@@ -91,7 +91,7 @@ def cases(package: ModuleType) -> list[Case]:
 
 
 def inputs(dtype: Any, *, batch: int = 3, size: tuple[int, int] = (8, 12), seed: int = 0) -> Inputs:
-    """Returns the arrays that the cases read, on the host's default device, floating-point ones of this dtype."""
+    """Returns the arrays that the cases read, on the host, those of images and features in this dtype."""
     rng = np.random.default_rng(seed)
     image, feature = (batch, *size, 3), (batch, *size, 8)
     floating = {
@@ -109,9 +109,9 @@ def inputs(dtype: Any, *, batch: int = 3, size: tuple[int, int] = (8, 12), seed:
     }
     classes = rng.integers(0, CLASSES, batch).astype(np.int32)
     return {
-        **{name: jnp.asarray(value, dtype) for name, value in floating.items()},
-        "labels": jax.nn.one_hot(classes, CLASSES) * 0.9 + 0.1 / CLASSES,
-        "classes": jnp.asarray(classes),
+        **{name: value.astype(dtype) for name, value in floating.items()},
+        "labels": (np.eye(CLASSES)[classes] * 0.9 + 0.1 / CLASSES).astype(np.float32),
+        "classes": classes,
     }
 
 
@@ -147,7 +147,7 @@ def _layer(layer: type[nn.Module]) -> Callable[[jax.Array, Inputs], Any]:
         init_key, noise_key = jax.random.split(key)
         rngs = {"params": init_key, "dropout": noise_key}
         module = layer(**fields, **({"dtype": arguments[0].dtype} if typed else {}))
-        return module.init_with_output(rngs, *arguments, **options)[0]
+        return module.init_with_output(rngs, *arguments, **options)[0]  # pyright: ignore[reportArgumentType]
 
     return call
 

@@ -23,7 +23,7 @@ SHARE_BEYOND = 1e-3
 _SIZES = {"full": {"batch": 32, "size": (32, 32)}, "tiny": {"batch": 3, "size": (8, 12)}}
 
 # The reference need not be fast, and compiles in half the time.
-_CPU_OPTIONS = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+_CPU_OPTIONS = {"xla_backend_optimization_level": "0", "xla_llvm_disable_expensive_passes": True}
 
 
 def compared_functions(package: ModuleType, scale: Scale) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def compared_functions(package: ModuleType, scale: Scale) -> dict[str, Any]:
     def program(key: jax.Array, given: Inputs) -> dict[str, Any]:
         return {case.name: case.call(key, given) for case in tried}
 
-    host = {name: jax.device_get(inputs(dtype, **_SIZES[scale])) for name, dtype in DTYPES.items()}
+    host = {name: inputs(dtype, **_SIZES[scale]) for name, dtype in DTYPES.items()}
     devices = {"accelerator": jax.devices()[0], "cpu": jax.devices("cpu")[0]}
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         outputs = {

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from experiments.accelerator.item import Item, ItemError, Options
@@ -48,7 +49,7 @@ _GROUPS = (
 )
 
 # Autotuning a GPU's convolutions takes most of a compilation, and one step is not worth it.
-_QUICK = {"xla_gpu_autotune_level": 0}
+_QUICK: dict[str, str | bool] = {"xla_gpu_autotune_level": "0"}
 
 
 def items(options: Options) -> list[Item]:
@@ -87,10 +88,12 @@ def trained_networks(names: tuple[str, ...], *, batch: int, side: int) -> dict[s
 def trained_network(name: str, *, batch: int, side: int) -> dict[str, Any]:
     """Returns the loss of one step of a network, whether loss and update are finite, and seconds of compilation."""
     began = time.perf_counter()
-    lowered = jax.jit(first_step(name, jnp.bfloat16)).lower(jax.random.key(0), images(batch, side))
+    key = jax.random.key(0)
+    images = np.random.default_rng(0).uniform(0.0, 1.0, (batch, side, side, 3)).astype(np.float32)
+    lowered = jax.jit(first_step(name, jnp.bfloat16)).lower(key, images)
     compiled = lowered.compile(compiler_options=_QUICK if jax.default_backend() == "gpu" else None)
     seconds = time.perf_counter() - began
-    loss, finite = jax.device_get(compiled(jax.random.key(0), images(batch, side)))
+    loss, finite = jax.device_get(compiled(key, images))
     return {
         "loss": float(loss) if math.isfinite(loss) else None,
         "finite": bool(finite),
@@ -112,8 +115,3 @@ def first_step(name: str, dtype: Any) -> Any:
         return metrics["loss"], metrics["finite"]
 
     return stepped
-
-
-def images(batch: int, side: int) -> jax.Array:
-    """Returns noise in [0, 1]."""
-    return jax.random.uniform(jax.random.key(1), (batch, side, side, 3))

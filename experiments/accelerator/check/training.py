@@ -134,11 +134,11 @@ def donation(scale: Scale) -> dict[str, Any]:
     state = run.fresh_state(0)
     batch = example_batch(run)
     step = jax.jit(run.train_step, donate_argnums=0).lower(state, batch).compile()
-    aliased = step.memory_analysis().alias_size_in_bytes
+    memory = step.memory_analysis()
     jax.block_until_ready(step(state, batch))
     leaves = jax.tree.leaves(state)
     kept = [leaf for leaf in leaves if not leaf.is_deleted()]
-    result = {"arrays": len(leaves), "kept": len(kept), "bytes_reused": aliased}
+    result = {"arrays": len(leaves), "kept": len(kept), "bytes_reused": memory and memory.alias_size_in_bytes}
     if kept:
         raise ItemError(f"A step copies {len(kept)} of the {len(leaves)} arrays it was given to reuse.", result)
     return result
