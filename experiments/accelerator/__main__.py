@@ -96,7 +96,7 @@ def data(value: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit status, 1 where an item failed."""
+    """Runs the command; returns its exit status: 0, 1 if an item failed, 2 if the output cannot be written."""
     arguments = sys.argv[1:] if arguments is None else arguments
     given = parser().parsed(arguments)
 

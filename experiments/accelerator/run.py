@@ -1,6 +1,7 @@
 """One run of the command: stages, signals, summary and page."""
 
 import argparse
+import sys
 import time
 from typing import Any
 
@@ -16,10 +17,15 @@ from experiments.run_directory import replace_text
 
 
 def run(given: argparse.Namespace, *, command: str, began: float) -> int:
-    """Runs what the arguments ask for; returns the exit status, 1 where an item failed."""
+    """Runs what the arguments ask for; returns the exit status: 1 if an item failed, 2 if nothing can be written."""
     deadline = began + 60 * given.minutes
     options = Options(scale=given.scale, data=given.data)
-    findings = Findings(given.output / "findings.jsonl")
+    try:
+        findings = Findings(given.output / "findings.jsonl")
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}"
+        print(f"Findings cannot be kept in {given.output} ({reason}); name another --output.", file=sys.stderr)
+        return 2
     keep_programs(given.output / "cache")
     about = provenance(command)
     if given.scale == "tiny" and about["device_kind"] == "cpu":

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from experiments.accelerator.figures import plain_figures, words
 from experiments.accelerator.findings import Line, is_finished, latest
 
-_MOST_FIGURES, _WIDTH = 6, 110
+_MOST_FIGURES, _MOST_NOT_STARTED, _WIDTH = 6, 12, 110
 
 
 def summary(lines: Sequence[Line], *, scale: str, device_kind: str, not_started: Sequence[tuple[str, str, str]]) -> str:
@@ -25,7 +25,9 @@ def summary(lines: Sequence[Line], *, scale: str, device_kind: str, not_started:
         parts += [f"  {line['stage']} / {line['name']}: {error_text(line)}" for line in failed]
     if not_started:
         parts.append("Not started, for lack of time:")
-        parts += [f"  {stage} / {name}: {why}" for stage, name, why in not_started]
+        parts += [f"  {stage} / {name}: {why}" for stage, name, why in not_started[:_MOST_NOT_STARTED]]
+        if len(not_started) > _MOST_NOT_STARTED:
+            parts.append(f"  and {len(not_started) - _MOST_NOT_STARTED} more")
     return "\n".join(parts)
 
 

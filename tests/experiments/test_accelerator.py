@@ -190,6 +190,15 @@ def test_summary_and_page_hold_findings_failures_and_what_is_missing(tmp_path):
     assert "- bad: ZeroDivisionError: one by zero" in written
 
 
+def test_summary_of_a_long_queue_stays_short(tmp_path):
+    run = runner(tmp_path)
+    run.run({"check": lambda: [item(f"late {number}", seconds=1000) for number in range(70)]}, 60)
+    said = summary([], scale="full", device_kind="H1", not_started=run.not_started)
+    assert "0 findings on H1 at scale full, 0 failures, 70 items not started" in said
+    assert "late 11" in said
+    assert said.endswith("and 58 more")
+
+
 def test_committed_pages_are_those_of_their_lines():
     for lines in (ROOT / "results" / "accelerator").rglob("findings.jsonl"):
         assert lines.with_name("page.md").read_text() == page(read_lines(lines)), lines
@@ -323,6 +332,16 @@ def test_a_mistyped_command_gets_one_sentence(arguments, sentence, capsys):
         main(arguments)
     assert ending.value.code == 2
     assert capsys.readouterr().err.splitlines() == [sentence]
+
+
+def test_an_output_that_cannot_be_written_gets_one_sentence(tmp_path, capsys):
+    from experiments.accelerator.__main__ import main
+
+    (tmp_path / "file").write_text("")
+    assert main(["--minutes", "1", "--output", str(tmp_path / "file" / "below")]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert "Not a directory); name another --output." in said[0]
 
 
 def test_estimates_and_settings_can_be_written_down():
