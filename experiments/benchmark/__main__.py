@@ -7,12 +7,25 @@ import sys
 import experiments.benchmark
 from jaxaug.checks import nearest
 
+PARTS = {
+    "__main__",
+    "fit_in_turns",
+    "members",
+    "operations",
+    "peers",
+    "prior_layers",
+    "steps",
+    "timing",
+    "torch_batched",
+    "torch_network",
+    "torch_peers",
+}
+
 
 def main() -> int:
     """Runs the named benchmark with the remaining arguments."""
     found = [module.name for module in pkgutil.iter_modules(experiments.benchmark.__path__)]
-    parts = ("__main__", "peers", "prior_layers", "steps", "timing", "torch_network")
-    names = sorted(name for name in found if name not in parts)
+    names = sorted(name for name in found if name not in PARTS)
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         print(f"usage: python -m experiments.benchmark NAME [options]; NAME is one of: {', '.join(names)}")
         return 0 if len(sys.argv) > 1 else 2

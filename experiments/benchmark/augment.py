@@ -1,51 +1,21 @@
 """Every augmentation beside the same one in other libraries: `python -m experiments.benchmark augment`."""
 
 import dataclasses
-import functools
 import statistics
 import sys
-from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from experiments.benchmark.peers import DEGREES, HOLE, JITTER, PADDING, Call, peers
+from experiments.benchmark.operations import OPERATIONS, function, function_names, mixes
+from experiments.benchmark.peers import Call, peers
 from experiments.benchmark.timing import keep_freed_memory, provenance, seconds_in_turns
-from jaxaug import augment, mix
 
 SIZES = ((512, 32), (64, 224))
 CLASSES = 10
 PATIENCE = 1.0  # seconds that a call may take, since every contender has many turns
-
-# Options that make ours do the same work as the peers'; what is not named here runs with its defaults.
-OPTIONS: dict[str, dict[str, Any]] = {
-    "crop": {"padding": PADDING},
-    "rotate": {"degrees": DEGREES},
-    "color_jitter": {"brightness": JITTER, "contrast": JITTER, "saturation": JITTER, "hue": 0.1},
-    "brightness": {"strength": JITTER},
-    "contrast": {"strength": JITTER},
-    "saturation": {"strength": JITTER},
-    "hue": {"strength": 0.1},
-    "sharpness": {"strength": JITTER},
-}
-# Ours, and the name of the operation among the peers.
-OPERATIONS = {
-    "flip_left_right": "flip",
-    "crop": "crop",
-    "cutout": "cutout",
-    "resized_crop": "resized crop",
-    "rotate": "rotate",
-    "color_jitter": "color jitter",
-    "mixup": "mixup",
-    "cutmix": "cutmix",
-    "ricap": "ricap",
-    "rand_augment": "rand_augment",
-    "trivial_augment": "trivial_augment",
-}
-NOT_MEASURED = {"RicapPlan", "ricap_plan", "apply_ricap", "mix_labels"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,13 +30,8 @@ class Command:
 
 def ours(name: str, images: np.ndarray, labels: np.ndarray) -> Call:
     """Returns a call of our function, compiled, on a batch that is already on the device."""
-    package = augment if name in augment.__all__ else mix
-    options = OPTIONS.get(name, {})
-    if name == "cutout":
-        options = {"size": int(HOLE * images.shape[1])}
-    arrays = [jnp.asarray(images)] + ([jnp.asarray(labels)] if package is mix else [])
-    function: Callable[..., Any] = functools.partial(getattr(package, name), **options)
-    compiled, key = jax.jit(function), jax.random.key(0)
+    arrays = [jnp.asarray(images)] + ([jnp.asarray(labels)] if mixes(name) else [])
+    compiled, key = jax.jit(function(name, images.shape[1])), jax.random.key(0)
     return lambda: compiled(key, *arrays)
 
 
@@ -106,8 +71,6 @@ def main() -> None:
     """Measures, and prints a page."""
     command = tyro.cli(Command, description=__doc__, prog="python -m experiments.benchmark augment")
     keep_freed_memory()
-    names = [name for name in (*augment.__all__, *mix.__all__) if name not in NOT_MEASURED]
-    names.sort(key=lambda name: (name not in OPERATIONS, list(OPERATIONS).index(name) if name in OPERATIONS else 0))
     rng = np.random.default_rng(0)
     print(
         "# The speed of augmentation\n\n"
@@ -120,7 +83,7 @@ def main() -> None:
         labels = np.eye(CLASSES, dtype=np.float32)[rng.integers(0, CLASSES, batch)]
         print(f"| {batch} x {side}x{side}x3 | examples/s | floors | others, examples/s | ours / fastest |")
         print("|---|---|---|---|---|")
-        for name in names:
+        for name in function_names():
             if not command.only or name in command.only:
                 print(measured_row(name, images, labels, command.repetitions), flush=True)
         print()

@@ -2,7 +2,6 @@
 
 import dataclasses
 import statistics
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
+from experiments.benchmark.fit_in_turns import seconds_beside_fit
 from experiments.benchmark.timing import header, provenance, ratio_row, seconds_in_turns
 from jaxaug import chain, create_model, crop, data, flip_left_right, mixup, never, on_images, on_pairs, ricap
-from jaxaug.training import Hooks, TrainState, fit, init_state, make_eval_step, make_optimizer, make_train_step
+from jaxaug.training import TrainState, init_state, make_eval_step, make_optimizer, make_train_step
 from jaxaug.training.device_data import device_split
-from jaxaug.training.engine import Engine, EpochRunner, Sums
-from jaxaug.training.loop import Record
+from jaxaug.training.engine import Engine, EpochRunner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,28 +115,15 @@ class Setting:
 
     def seconds_beside_fit(self, contenders: Mapping[str, Epoch], repetitions: int) -> dict[str, list[float]]:
         """Returns seconds per epoch of "fit" (its training part) and of the contenders, epoch by epoch in turn."""
-        examples = self.steps * self.batch_size
-        seconds: dict[str, list[float]] = {name: [] for name in ("fit", *contenders)}
-
-        class Turns(Hooks):
-            def on_epoch(self, record: Record, state: TrainState, sums: Sums) -> None:
-                seconds["fit"].append(examples / record["examples_per_second"])
-                for name, call in contenders.items():
-                    began = time.perf_counter()
-                    jax.block_until_ready(call())
-                    seconds[name].append(time.perf_counter() - began)
-
-        fit(
+        return seconds_beside_fit(
             self.state(),
             self.train_step,
             make_eval_step(self.model),
             self.dataset,
-            epochs=repetitions + 1,
+            contenders,
             batch_size=self.batch_size,
-            eval_every=repetitions + 1,
-            hooks=Turns(),
+            repetitions=repetitions,
         )
-        return {name: each[1:] for name, each in seconds.items()}  # the first turn compiles
 
 
 def main() -> None:

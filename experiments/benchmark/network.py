@@ -13,7 +13,7 @@ import tyro
 
 from experiments.benchmark.steps import abstract_state, random_batch, step_call
 from experiments.benchmark.timing import header, keep_freed_memory, provenance, ratio_row, seconds_in_turns
-from experiments.benchmark.torch_network import torch_product, torch_step
+from experiments.benchmark.torch_network import settled, torch_product, torch_step
 from jaxaug import create_model, never
 from jaxaug.training import make_optimizer, make_train_step
 
@@ -75,8 +75,10 @@ def main() -> None:
         calls = {"jaxaug": step_call(model, never(), None, batch)}
         products = {"jax": product_call(command.matrix, dtype)}
         if torch_is_here:
-            calls["PyTorch"] = torch_step(batch, bfloat16=dtype == "bfloat16")
-            products["PyTorch"] = torch_product(command.matrix, bfloat16=dtype == "bfloat16")
+            step = torch_step(batch, bfloat16=dtype == "bfloat16")
+            product = torch_product(command.matrix, bfloat16=dtype == "bfloat16")
+            calls["PyTorch"] = lambda step=step: settled(step())
+            products["PyTorch"] = lambda product=product: settled(product())
         seconds = seconds_in_turns(calls, command.repetitions)
         rate = 2 * command.matrix**3 / min(map(statistics.median, seconds_in_turns(products, 5).values()))
         medians = {name: statistics.median(each) for name, each in seconds.items()}

@@ -3,24 +3,14 @@
 `python -m experiments.benchmark population`
 """
 
-import concurrent.futures
 import dataclasses
-import math
-from collections.abc import Callable
-from typing import Any
 
 import jax
 import tyro
 
+from experiments.benchmark.members import Setting
 from experiments.benchmark.timing import header, provenance, ratio_row, seconds_in_turns
-from jaxaug import create_model, data, never
-from jaxaug.data import Dataset
-from jaxaug.training import init_population, make_optimizer, make_train_step
-from jaxaug.training.cores import cpu_count
-from jaxaug.training.device_data import device_split
-from jaxaug.training.engine import EpochRunner
-from jaxaug.training.loop import run_epoch
-from jaxaug.training.population_engines import Silent, stacked
+from jaxaug import data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,53 +23,6 @@ class Command:
     """Turns."""
     examples: int = 128
     """Training examples of the convolutional networks."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """What is trained."""
-
-    model: str
-    dataset: Dataset
-    batch_size: int
-    members: int
-
-    def epoch(self, members_of_a_program: int, threads: int) -> Callable[[], Any]:
-        """Returns a call of an epoch of all members, so many by one program, and so many programs side by side."""
-        model = create_model(self.model, self.dataset.num_classes)
-        optimizer, split = make_optimizer(learning_rate=0.05), device_split(self.dataset.train)
-        keys = jax.random.split(jax.random.key(0), self.members)
-        alone = init_population(keys, model, optimizer, never(), shape=self.dataset.shape, num_examples=split.size)
-        together = members_of_a_program > 1
-        starts = range(0, self.members, members_of_a_program)
-        states = [
-            stacked(alone[start : start + members_of_a_program]) if together else alone[start] for start in starts
-        ]
-        runner = EpochRunner(
-            make_train_step(model, optimizer, never()),
-            states[0],
-            split,
-            batch_size=self.batch_size,
-            num_classes=self.dataset.num_classes,
-            population=together,
-        )
-        pool = concurrent.futures.ThreadPoolExecutor(threads)
-
-        def call() -> Any:
-            states[:] = pool.map(lambda state: _after_an_epoch(runner, state), states)
-            return [state.params for state in states]
-
-        return call
-
-    def epochs(self, *, vmap: bool) -> dict[str, Callable[[], Any]]:
-        """Returns a call of an epoch of all members by every engine."""
-        threads = cpu_count() if jax.default_backend() == "cpu" else 1
-        calls = {"one_by_one": self.epoch(1, 1), "threads": self.epoch(1, cpu_count())}
-        return calls | ({"vmap": self.epoch(math.ceil(self.members / threads), threads)} if vmap else {})
-
-
-def _after_an_epoch(runner: EpochRunner, state: Any) -> Any:
-    return run_epoch(runner, state, runner.zero_sums(), 0, 1, Silent())[0]
 
 
 def main() -> None:

@@ -1,18 +1,39 @@
-"""PreActResNet-18 and its training step in PyTorch, for comparison."""
+"""Residual networks with pre-activation and their training step in PyTorch, for comparison."""
 
 # pyright: reportMissingImports=false
 # PyTorch is installed only where it is measured.
 
+import dataclasses
+import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))
+
+@dataclasses.dataclass(frozen=True)
+class Trunk:
+    """Widths and depths of a network of two-convolution blocks."""
+
+    stem: int
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    blocks: int  # in each stage
 
 
-def preact_resnet18(num_classes: int) -> Any:
-    """Returns the network of `jaxaug.create_model("preact_resnet18")`, BN and ReLU after the last block included."""
+def trunk_of(model: str) -> Trunk:
+    """Returns the trunk of `preact_resnet18` or of any `wrn_D_K`."""
+    if model == "preact_resnet18":
+        return Trunk(64, (64, 128, 256, 512), (1, 2, 2, 2), 2)
+    wide = re.fullmatch(r"wrn_(\d+)_(\d+)", model)
+    if wide is None:
+        raise ValueError(f"the PyTorch networks are preact_resnet18 and wrn_D_K; got {model!r}.")
+    depth, width = map(int, wide.groups())
+    return Trunk(16, (16 * width, 32 * width, 64 * width), (1, 2, 2), (depth - 4) // 6)
+
+
+def torch_model(model: str, num_classes: int) -> Any:
+    """Returns the network of `jaxaug.create_model(model)`, BN and ReLU after the last block included."""
     import torch
     from torch import nn
 
@@ -30,12 +51,14 @@ def preact_resnet18(num_classes: int) -> Any:
             branch = self.conv2(torch.relu(self.bn2(self.conv1(first))))
             return branch + (x if self.shortcut is None else self.shortcut(first))
 
-    blocks, inputs = [], 64
-    for channels, stride in STAGES:
-        blocks += [Block(inputs, channels, stride), Block(channels, channels, 1)]
-        inputs = channels
-    ending = (nn.BatchNorm2d(512), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, num_classes))
-    return nn.Sequential(nn.Conv2d(3, 64, 3, 1, 1, bias=False), *blocks, *ending)
+    trunk = trunk_of(model)
+    blocks, inputs = [], trunk.stem
+    for channels, stride in zip(trunk.channels, trunk.strides, strict=True):
+        for place in range(trunk.blocks):
+            blocks.append(Block(inputs, channels, stride if place == 0 else 1))
+            inputs = channels
+    ending = (nn.BatchNorm2d(inputs), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, num_classes))
+    return nn.Sequential(nn.Conv2d(3, trunk.stem, 3, 1, 1, bias=False), *blocks, *ending)
 
 
 def torch_device() -> str:
@@ -54,34 +77,43 @@ def settled(result: Any) -> Any:
     return result
 
 
-def torch_step(batch: dict[str, Any], *, bfloat16: bool) -> Callable[[], Any]:
-    """Returns a call of one training step: channels_last, autocast to bfloat16 if wanted, torch.compile."""
+def torch_step(
+    batch: dict[str, Any], *, bfloat16: bool, model: str = "preact_resnet18", compiled: bool = True
+) -> Callable[[], Any]:
+    """Returns a call of one training step: channels_last, autocast to bfloat16 if wanted, torch.compile if wanted.
+
+    The call returns once the step is enqueued; `settled` waits for it.
+    """
     import torch
 
     device = torch_device()
+    torch.backends.cudnn.benchmark = True  # the fastest algorithm of each convolution, as XLA takes it
     labels = torch.as_tensor(np.array(batch["label"]), device=device)
-    network = preact_resnet18(labels.shape[1]).to(device, memory_format=torch.channels_last)
+    network = torch_model(model, labels.shape[1]).to(device, memory_format=torch.channels_last)
     images = torch.as_tensor(np.array(batch["image"]), device=device).permute(0, 3, 1, 2)  # which is channels_last
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    optimizer = torch.optim.SGD(
+        network.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=device == "cuda"
+    )
 
-    @torch.compile
     def loss_of(images: Any) -> Any:
         with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
             return torch.nn.functional.cross_entropy(network(images), labels)
 
+    loss_function = torch.compile(loss_of) if compiled else loss_of
+
     def call() -> Any:
         optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(images)
+        loss = loss_function(images)
         loss.backward()
         optimizer.step()
-        return settled(loss.detach())
+        return loss.detach()
 
     return call
 
 
 def torch_product(size: int, *, bfloat16: bool) -> Callable[[], Any]:
-    """Returns a call of a product of two matrices."""
+    """Returns a call of a product of two matrices, which returns once it is enqueued."""
     import torch
 
     a = torch.randn(size, size, device=torch_device(), dtype=torch.bfloat16 if bfloat16 else torch.float32)
-    return lambda: settled(a @ a)
+    return lambda: a @ a

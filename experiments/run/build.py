@@ -83,6 +83,11 @@ def built_dataset(config: Config) -> data.Dataset:
         random_crop=config.data.random_crop,
         on_corrupt=config.data.on_corrupt,
     )
+    return thinned(dataset, config)
+
+
+def thinned(dataset: data.Dataset, config: Config) -> data.Dataset:
+    """Returns a loaded dataset with the validation split and the subset that the config asks for."""
     if config.data.validation:
         dataset = data.with_validation(dataset, config.data.validation)
     if config.data.num_examples is not None:
@@ -201,12 +206,13 @@ def built_logit_adjustment(config: Config, dataset: data.Dataset) -> jax.Array |
     return config.logit_adjustment * log_prior(np.bincount(dataset.train.labels, minlength=dataset.num_classes))
 
 
-def built(config: Config, *, resumed: bool = False) -> Experiment:
+def built(config: Config, *, dataset: data.Dataset | None = None, resumed: bool = False) -> Experiment:
     """Returns the experiment, its state at step 0, once its step has been traced: what does not fit fails here.
 
-    The state of an experiment that is resumed has only the form of one: the run that its features are from may be gone.
+    `dataset` is the result of `built_dataset`, if the caller already has it. The state of an experiment that is resumed
+    has only the form of one: the run that its features are from may be gone.
     """
-    dataset = built_dataset(config)
+    dataset = built_dataset(config) if dataset is None else dataset
     num_examples = len(dataset.train.labels)
     check_batch_size(config.batch_size, num_examples)
     model = built_model(config, dataset.num_classes)

@@ -1,0 +1,44 @@
+"""The epochs of `fit` as a contender."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+from jaxaug.data import Dataset
+from jaxaug.training import Hooks, TrainState, fit
+from jaxaug.training.engine import Sums
+from jaxaug.training.loop import Record
+from jaxaug.training.step import EvalStep, TrainStep
+
+
+def seconds_beside_fit(
+    state: TrainState,
+    train_step: TrainStep,
+    eval_step: EvalStep,
+    dataset: Dataset,
+    contenders: Mapping[str, Callable[[], Any]],
+    *,
+    batch_size: int,
+    repetitions: int,
+) -> dict[str, list[float]]:
+    """Returns seconds per epoch of "fit" (its training part) and of the contenders, epoch by epoch in turn."""
+    examples = len(dataset.train.labels)
+    seconds: dict[str, list[float]] = {name: [] for name in ("fit", *contenders)}
+
+    class Turns(Hooks):
+        def should_stop(self) -> bool:
+            return len(seconds["fit"]) > repetitions  # before the last epoch ends, which is evaluated
+
+        def on_epoch(self, record: Record, state: TrainState, sums: Sums) -> None:
+            seconds["fit"].append(examples / record["examples_per_second"])
+            for name, call in contenders.items():
+                began = time.perf_counter()
+                jax.block_until_ready(call())
+                seconds[name].append(time.perf_counter() - began)
+
+    epochs = repetitions + 2
+    options: dict[str, Any] = {"epochs": epochs, "eval_every": epochs, "batch_size": batch_size, "hooks": Turns()}
+    fit(state, train_step, eval_step, dataset, **options)
+    return {name: each[1:] for name, each in seconds.items()}  # the first turn compiles
