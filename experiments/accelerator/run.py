@@ -13,7 +13,7 @@ from experiments.accelerator.provenance import provenance
 from experiments.accelerator.runner import Runner, stage_items
 from experiments.accelerator.stop import stop_on_signals
 from experiments.accelerator.summary import summary
-from experiments.run_directory import replace_text
+from experiments.run.directory import replace_text
 
 
 def run(given: argparse.Namespace, *, command: str, began: float) -> int:

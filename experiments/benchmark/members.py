@@ -11,10 +11,10 @@ import jax
 from jaxaug import create_model, never
 from jaxaug.data import Dataset
 from jaxaug.training import init_population, make_optimizer, make_train_step
-from jaxaug.training.cores import usable_cores
+from jaxaug.training.cores import cpu_count
 from jaxaug.training.device_data import device_split
 from jaxaug.training.engine import EpochRunner
-from jaxaug.training.loop import trained_epoch
+from jaxaug.training.loop import run_epoch
 from jaxaug.training.population_engines import Silent, stacked
 
 
@@ -56,10 +56,10 @@ class Setting:
 
     def epochs(self, *, vmap: bool) -> dict[str, Callable[[], Any]]:
         """Returns a call of an epoch of all members by every engine."""
-        threads = usable_cores() if jax.default_backend() == "cpu" else 1
-        calls = {"one_by_one": self.epoch(1, 1), "threads": self.epoch(1, usable_cores())}
+        threads = cpu_count() if jax.default_backend() == "cpu" else 1
+        calls = {"one_by_one": self.epoch(1, 1), "threads": self.epoch(1, cpu_count())}
         return calls | ({"vmap": self.epoch(math.ceil(self.members / threads), threads)} if vmap else {})
 
 
 def _after_an_epoch(runner: EpochRunner, state: Any) -> Any:
-    return trained_epoch(runner, state, runner.zero_sums(), 0, 1, Silent())[0]
+    return run_epoch(runner, state, runner.zero_sums(), 0, 1, Silent())[0]

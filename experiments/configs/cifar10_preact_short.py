@@ -7,7 +7,7 @@ Command: python -m experiments.train cifar10-preact-short --data.data-dir DIR
 Expected: about a minute on an H100; not run here, so no figure of ours.
 """
 
-from experiments.config import Config, DataConfig, OptimizerConfig
+from experiments.run.config import Config, DataConfig, OptimizerConfig
 
 CONFIG = Config(
     data=DataConfig(name="cifar10"),

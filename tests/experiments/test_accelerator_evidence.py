@@ -16,7 +16,7 @@ from experiments.accelerator.evidence.images import dataset_of, decoded
 from experiments.accelerator.evidence.queue import arms, rehearsed
 from experiments.accelerator.evidence.training import Trainer
 from experiments.accelerator.item import Options
-from experiments.build import built, built_augmentation, built_dataset, built_model, built_optimizer, built_strategy
+from experiments.run.build import built, built_augmentation, built_dataset, built_model, built_optimizer, built_strategy
 from experiments.train import parsed
 from jaxaug import load
 from jaxaug.training import fit

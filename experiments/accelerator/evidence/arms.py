@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.accelerator.item import Scale
-from experiments.config import Config
 from experiments.configs import named_config
+from experiments.run.config import Config
 
 BASE = "cifar10-preact-short"
 """The named config that the arms change."""

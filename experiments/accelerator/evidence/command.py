@@ -5,8 +5,8 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from experiments.config import Config
 from experiments.configs import named_config
+from experiments.run.config import Config
 
 
 def train_command(name: str, config: Config) -> str:

@@ -8,18 +8,18 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
-from experiments.build import thinned
-from experiments.config import Config, DataConfig
+from experiments.run.build import thinned
+from experiments.run.config import Config, DataConfig
 from jaxaug import data
 from jaxaug.data.encoded import EncodedImages, Stored
-from jaxaug.training.cores import usable_cores
+from jaxaug.training.cores import cpu_count
 
 # Images per task: enough to outweigh the cost of the message, few enough to balance the load.
 _CHUNK = 1000
 
 
 def dataset_of(config: Config) -> data.Dataset:
-    """Returns the dataset of `experiments.build.built_dataset`, decoded only once for all configs."""
+    """Returns the dataset of `experiments.run.build.built_dataset`, decoded only once for all configs."""
     return (
         _thinned(config.data, config.seed) if is_thinned(config) else decoded(config.data.name, config.data.image_size)
     )
@@ -46,7 +46,7 @@ def decoded(name: str, image_size: int | None) -> data.Dataset:
     encoded = data.load(name, image_size=image_size, stream=True)
     # Spawned, because a fork of a process in which jax runs threads can deadlock.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(usable_cores(), 16), context) as pool:
+    with ProcessPoolExecutor(min(cpu_count(), 16), context) as pool:
         splits = {split: part._replace(images=_all(part.images, pool)) for split, part in encoded.splits.items()}
     return dataclasses.replace(encoded, **splits)
 

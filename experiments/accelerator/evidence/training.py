@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from experiments.accelerator.evidence.images import dataset_of, is_thinned
-from experiments.build import Experiment, built
-from experiments.config import Config
+from experiments.run.build import Experiment, built
+from experiments.run.config import Config
 from jaxaug.training import Hooks, data_mesh, fit
 from jaxaug.training.loop import TIMES, split_evaluators
 from jaxaug.training.step import EvalStep, TrainStep

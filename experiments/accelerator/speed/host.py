@@ -13,7 +13,7 @@ from experiments.accelerator.speed.scales import Sizes, sizes
 from experiments.accelerator.speed.turns import rounded
 from jaxaug.data import load
 from jaxaug.data.decoding import decoded
-from jaxaug.training.cores import usable_cores
+from jaxaug.training.cores import cpu_count
 
 CHUNK = 128
 
@@ -66,7 +66,7 @@ def decoded_folder(size: Sizes, data: str) -> dict[str, Any]:
 
 def in_threads(decode: Any, total: int) -> dict[str, Any]:
     """Returns images per second in one thread, on a part of them, and in a thread per core."""
-    cores = usable_cores()
+    cores = cpu_count()
     chunks = [range(start, min(start + CHUNK, total)) for start in range(0, total, CHUNK)]
     part = chunks[: max(1, len(chunks) // cores)]
     rates = {}
