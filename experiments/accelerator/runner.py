@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import json
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -92,11 +93,11 @@ class Runner:
         self.findings.begin(line)
         began, compiled = self.clock(), self.compile_seconds.total
         try:
-            line["result"] = item.run()
+            line["result"] = as_json(item.run())
         except Exception as error:
             line["error"] = described(error)
             if isinstance(error, ItemError):
-                line["result"] = error.result
+                line["result"] = as_json(error.result)
         line["seconds"] = round(self.clock() - began, 3)
         line["compile_seconds"] = round(self.compile_seconds.total - compiled, 3)
         line |= {"versions": versions(), "time": utc_now()}
@@ -128,6 +129,11 @@ def described(error: Exception) -> dict[str, Any]:
         "message": str(error)[:2000],
         "frames": [f"{frame.filename}:{frame.lineno} {frame.name}: {frame.line}" for frame in frames],
     }
+
+
+def as_json(result: dict[str, Any]) -> dict[str, Any]:
+    """Returns a result as it is read back from its line, arrays as lists."""
+    return json.loads(json.dumps(result, default=lambda value: value.tolist()))
 
 
 def stage_items(stages: Sequence[str], options: Options) -> Stages:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from experiments.accelerator.budget import correction, stage_limits
@@ -72,6 +73,14 @@ def test_a_failure_is_recorded_the_rest_runs_and_a_later_success_supersedes_it(t
     runner(tmp_path).run({"check": lambda: [item("bad"), item("good", fails)]}, 60)
     assert names(tmp_path) == ["bad", "good", "bad"]
     assert all(is_finished(line) for line in latest(read_lines(tmp_path / "findings.jsonl")).values())
+
+
+def test_arrays_are_written_as_lists_and_what_cannot_be_written_is_a_failure(tmp_path):
+    results = {"array": {"seconds": np.float32(0.5), "curve": np.arange(3)}, "set": {"names": {"a"}}}
+    runner(tmp_path).run({"check": lambda: [item(name, lambda r=r: r) for name, r in results.items()]}, 60)
+    array, unwritable = read_lines(tmp_path / "findings.jsonl")
+    assert array["result"] == {"seconds": 0.5, "curve": [0, 1, 2]}
+    assert not is_finished(unwritable)
 
 
 def test_a_failure_keeps_what_it_found(tmp_path):

@@ -43,8 +43,8 @@ def test_names_are_unique_and_every_item_has_an_estimate(scale):
     [
         "ceilings",
         "augment 8 x 8",
-        "torchvision policies 4 x 12",
-        "torch 8 x 8",
+        "augment 4 x 12, torchvision policies",
+        "augment 8 x 8, torch",
         "fit cnn, batch 8",
         "decode JPEG 24 x 32",
     ],

@@ -41,4 +41,7 @@ def items(options: Options) -> list[Item]:
         training["fit deep"],
     ]
     # A rehearsal has one network and one size in place of several.
-    return list({item.name: item for item in reversed(ordered)}.values())[::-1]
+    unique: dict[str, Item] = {}
+    for item in ordered:
+        unique.setdefault(item.name, item)
+    return list(unique.values())

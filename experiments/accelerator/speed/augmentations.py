@@ -98,7 +98,7 @@ def ours(size: Sizes, place: int) -> dict[str, Any]:
     }
     bytes_moved = 2 * 4 * 3 * batch * side**2
     result = {
-        "above_two_copies": [f"{name} {copies[name]:.3g}" for name in copies if copies[name] > 2],
+        "above_two_copies": [f"{name} {copies[name]:.3g}" for name in copies if copies[name] > 2] or None,
         "copy_of_large_copy_bandwidth": rounded(bytes_moved / rows[COPY]["seconds"] / copy_rate(size)),
         "functions": rows,
     }

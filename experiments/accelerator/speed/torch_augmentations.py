@@ -29,7 +29,7 @@ def items(options: Options) -> list[Item]:
     def item(what: str, seconds: float, run: Callable[[Sizes, int], dict[str, Any]], place: int, note: str) -> Item:
         batch, side = size.batches[place]
         settings = {"batch": batch, "side": side, "dtype": "float32", "repeats": size.repeats[place], "note": note}
-        return Item("speed", f"{what} {batch} x {side}", seconds, lambda: run(size, place), settings)
+        return Item("speed", f"augment {batch} x {side}, {what}", seconds, lambda: run(size, place), settings)
 
     graphs = "torch: plain batched PyTorch in a CUDA graph; called: one call after another; torchvision: a draw a batch"
     part = f"torchvision image by image, timed on {size.policy_images} images and scaled"
@@ -192,7 +192,7 @@ def _result(rows: dict[str, dict[str, Any]], errors: dict[str, str], outcomes: d
     speedups = {name: row["speedup"] for name, row in rows.items() if "speedup" in row}
     result: dict[str, Any] = {
         "smallest_speedup": min(speedups.values(), default=None),
-        "behind": [f"{name} {each:.3g}" for name, each in speedups.items() if each < 1],
+        "behind": [f"{name} {each:.3g}" for name, each in speedups.items() if each < 1] or None,
         "operations": rows,
     }
     if not torch_is_here():
