@@ -15,19 +15,25 @@ OTHER_SECONDS = 5.0  # the part of compiling that the training of the previous a
 
 PLAIN, FOUR_COPIES = "crop and flip", "one of 4 copies by its loss"
 
-# First RICAP against crop and flip with all images and with few, then other methods with few images, which are cheap,
-# then the other methods and more epochs with all images, then more seeds.
+# First RICAP against crop and flip, with few images and with all; then other methods with few images, which are cheap
+# and where the network overfits; then other methods and more epochs with all images, then more seeds.
 _FIRST = (
-    Arm("short", PLAIN),
-    Arm("short", "RICAP"),
     Arm("few", PLAIN),
     Arm("few", "RICAP"),
-    Arm("short", PLAIN, 1),
-    Arm("short", "RICAP", 1),
+    Arm("short", PLAIN),
+    Arm("short", "RICAP"),
+    Arm("few", PLAIN, 1),
+    Arm("few", "RICAP", 1),
     Arm("few", "cutout"),
     Arm("few", "ShakeDrop"),
-    Arm("few", "loss at least 0.5"),
     Arm("few", FOUR_COPIES),
+    Arm("few", "loss at least 0.5"),
+    Arm("few", "CutMix"),
+    Arm("few", "mixup"),
+    Arm("short", PLAIN, 1),
+    Arm("short", "RICAP", 1),
+    Arm("few", PLAIN, 2),
+    Arm("few", "RICAP", 2),
     Arm("short", "CutMix"),
     Arm("short", "cutout"),
     Arm("short", "mixup"),
@@ -40,8 +46,6 @@ _FIRST = (
     Arm("short", "cutout, one of 4 copies by its loss"),
     Arm("VGG-13", PLAIN),
     Arm("VGG-13", "Gaussian pooling"),
-    Arm("few", "CutMix"),
-    Arm("few", "mixup"),
     Arm("few", "ShakeDrop + RICAP"),
     Arm("long", "ShakeDrop + RICAP"),
     Arm("short", PLAIN, 2),

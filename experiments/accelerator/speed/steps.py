@@ -64,7 +64,7 @@ class Step:
     state: Any
     batch: dict[str, jax.Array]
     flops: float
-    """As XLA counts them before it optimizes."""
+    """As XLA counts them before it optimizes; NaN where it cannot."""
 
     def __call__(self) -> Any:
         """Enqueues a step."""
@@ -114,10 +114,20 @@ def _compiled(setting: Setting) -> Step | Exception:
         _, step, initial = setup(setting, setting.batch)
         batch, state = noise_batch(setting.batch, setting.side), initial(jax.random.key(0))
         lowered = jax.jit(step, donate_argnums=0).lower(state, batch)
-        analysis: Any = lowered.cost_analysis()
-        return Step(lowered.compile(), state, batch, float(analysis["flops"]))
+        return Step(lowered.compile(), state, batch, counted_flops(step, state, batch))
     except Exception as error:
         return error
+
+
+def counted_flops(function: Callable[..., Any], *arguments: Any) -> float:
+    """Returns the floating-point operations of a function, as XLA counts them before it optimizes.
+
+    The CPU's compiler counts them: that of a GPU does not count programs that it has not compiled.
+    """
+    abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arguments)
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+        analysis: Any = jax.jit(function).lower(*abstract).cost_analysis()
+    return float(analysis["flops"]) if analysis else float("nan")
 
 
 def noise_batch(size: int, side: int) -> dict[str, jax.Array]:
