@@ -30,16 +30,16 @@ def translate(
       images: `[B, H, W, C]`, floating point, any range.
       fraction: f, the longest move as a share of the side, at least 0; may be traced.
       interpolation: "bilinear" or "nearest".
-      border: what comes in from outside: "constant" (`fill`) or "reflect" (the mirrored image).
+      border: how to fill pixels from outside the image: "constant" (with `fill`) or "reflect" (mirrored).
       fill: one number, or one per channel; may be traced.
 
     Returns:
       `[B, H, W, C]`, dtype of `images`; one (dy, dx) per image.
 
     Raises:
-      ValueError: a negative `fraction`, an unknown `interpolation` or `border`, or `images` is not a non-empty
+      ValueError: `fraction` is negative, `interpolation` or `border` is unknown, or `images` is not a non-empty
         `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -74,16 +74,16 @@ def rotate(
       images: `[B, H, W, C]`, floating point, any range.
       degrees: d, the largest angle in degrees, at least 0; may be traced.
       interpolation: "bilinear" or "nearest".
-      border: what comes in from outside: "constant" (`fill`) or "reflect" (the mirrored image).
+      border: how to fill pixels from outside the image: "constant" (with `fill`) or "reflect" (mirrored).
       fill: one number, or one per channel; may be traced.
 
     Returns:
       `[B, H, W, C]`, dtype of `images`; one angle per image.
 
     Raises:
-      ValueError: a negative `degrees`, an unknown `interpolation` or `border`, or `images` is not a non-empty
+      ValueError: `degrees` is negative, `interpolation` or `border` is unknown, or `images` is not a non-empty
         `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -116,16 +116,16 @@ def shear(
       images: `[B, H, W, C]`, floating point, any range.
       degrees: d, the largest angle in degrees, at least 0 and below 90; may be traced.
       interpolation: "bilinear" or "nearest".
-      border: what comes in from outside: "constant" (`fill`) or "reflect" (the mirrored image).
+      border: how to fill pixels from outside the image: "constant" (with `fill`) or "reflect" (mirrored).
       fill: one number, or one per channel; may be traced.
 
     Returns:
       `[B, H, W, C]`, dtype of `images`; one pair of angles per image.
 
     Raises:
-      ValueError: `degrees` is outside [0, 90), an unknown `interpolation` or `border`, or `images` is not a non-empty
+      ValueError: `degrees` is outside [0, 90), `interpolation` or `border` is unknown, or `images` is not a non-empty
         `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -160,16 +160,16 @@ def zoom(
       images: `[B, H, W, C]`, floating point, any range.
       factor: (low, high), both above 0; above 1 enlarges. May be traced.
       interpolation: "bilinear" or "nearest".
-      border: what comes in from outside: "constant" (`fill`) or "reflect" (the mirrored image).
+      border: how to fill pixels from outside the image: "constant" (with `fill`) or "reflect" (mirrored).
       fill: one number, or one per channel; may be traced.
 
     Returns:
       `[B, H, W, C]`, dtype of `images`; one factor per image.
 
     Raises:
-      ValueError: `factor` is no ascending pair above 0, an unknown `interpolation` or `border`, or `images` is not a
+      ValueError: `factor` is no ascending pair above 0, `interpolation` or `border` is unknown, or `images` is not a
         non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp

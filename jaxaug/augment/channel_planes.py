@@ -84,11 +84,11 @@ def mean_gray(planes: Float[Array, "b c n"]) -> Float[Array, " b"]:
     return jnp.matmul(shade[:, 0], jnp.full((n, 1), 1.0 / n), precision=jax.lax.Precision.HIGHEST)[:, 0]
 
 
-def _blended(planes: Array, towards: Array, factor: Array) -> Array:
+def _blended(planes: Array, toward: Array, factor: Array) -> Array:
     """Returns clip(t + f (in - t), 0, 1), and the image itself at f = 1."""
     f = _each(factor)
     # f in + (1 - f) t is exact at f = 1, where t + f (in - t) is not.
-    return jnp.clip(f * planes + (1.0 - f) * towards, 0.0, 1.0)
+    return jnp.clip(f * planes + (1.0 - f) * toward, 0.0, 1.0)
 
 
 def _each(factor: Array) -> Array:

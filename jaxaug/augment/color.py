@@ -42,7 +42,7 @@ def brightness(
 
     Raises:
       ValueError: `strength` is negative, or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -59,7 +59,7 @@ def brightness(
 def contrast(
     key: Key[Array, ""], images: Float[Array, "b h w c"], *, strength: ArrayLike = 0.4
 ) -> Float[Array, "b h w c"]:
-    """Images drawn towards their mean gray, or away from it, by a random factor.
+    """Images drawn toward their mean gray, or away from it, by a random factor.
 
     out = clip(m + f (in - m), 0, 1), with f = max(0, U[1 - s, 1 + s]) and m the mean over the image of its gray
     0.299 R + 0.587 G + 0.114 B; without three channels, the mean over all values.
@@ -74,7 +74,7 @@ def contrast(
 
     Raises:
       ValueError: `strength` is negative, or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -106,7 +106,7 @@ def saturation(
 
     Raises:
       ValueError: `strength` is negative, or `images` is not a non-empty `[B, H, W, 3]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -136,7 +136,7 @@ def hue(key: Key[Array, ""], images: Float[Array, "b h w c"], *, strength: Array
 
     Raises:
       ValueError: `strength` is outside [0, 1/2], or `images` is not a non-empty `[B, H, W, 3]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -164,11 +164,11 @@ def grayscale(
       prob: probability in [0, 1]; may be traced.
 
     Returns:
-      `[B, H, W, 3]`, dtype of `images`; one coin per image.
+      `[B, H, W, 3]`, dtype of `images`; drawn independently for each image.
 
     Raises:
       ValueError: `prob` is outside [0, 1], or `images` is not a non-empty `[B, H, W, 3]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp

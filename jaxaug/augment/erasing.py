@@ -42,7 +42,7 @@ def cutout(
     Raises:
       ValueError: a negative `size`, a `prob` outside [0, 1], a `fill` that is neither one number nor one per channel,
         or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -99,7 +99,7 @@ def random_erasing(
     Raises:
       ValueError: `prob` is outside [0, 1], `area` is no ascending pair in (0, 1], `aspect` none above 0, a `fill` that
         is neither one number nor one per channel, or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp

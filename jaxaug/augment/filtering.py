@@ -32,7 +32,7 @@ def sharpness(
 
     Raises:
       ValueError: `strength` is negative, or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -66,7 +66,7 @@ def gaussian_blur(
 
     Raises:
       ValueError: `sigma` or `radius` is negative, or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `radius` is no Python integer, `images` is not floating point, or `key` is no typed key.
+      TypeError: `radius` is no Python integer, `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp

@@ -26,11 +26,11 @@ def flip_left_right(
       prob: probability of the flip, in [0, 1]; may be traced.
 
     Returns:
-      `[B, H, W, C]`, dtype of `images`; one coin per image.
+      `[B, H, W, C]`, dtype of `images`; drawn independently for each image.
 
     Raises:
       ValueError: `prob` is outside [0, 1], or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -60,11 +60,11 @@ def flip_up_down(
       prob: probability of the flip, in [0, 1]; may be traced.
 
     Returns:
-      `[B, H, W, C]`, dtype of `images`; one coin per image.
+      `[B, H, W, C]`, dtype of `images`; drawn independently for each image.
 
     Raises:
       ValueError: `prob` is outside [0, 1], or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -103,7 +103,7 @@ def crop(
 
     Raises:
       ValueError: `padding` is negative, `mode` is unknown, or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `padding` is no Python integer, `images` is not floating point, or `key` is no typed key.
+      TypeError: `padding` is no Python integer, `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp

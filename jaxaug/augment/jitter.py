@@ -44,7 +44,7 @@ def color_jitter(
 
     Raises:
       ValueError: a strength is out of its range, or `images` is not a non-empty `[B, H, W, 3]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp

@@ -25,7 +25,7 @@ def gaussian_noise(
 
     Raises:
       ValueError: `stddev` is negative, or `inputs` is empty or a scalar.
-      TypeError: `inputs` is not floating point, or `key` is no typed key.
+      TypeError: `inputs` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp

@@ -63,7 +63,7 @@ def rand_augment(
 
     Raises:
       ValueError: `num_ops` is below 1, `magnitude` is negative, or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `num_ops` is no Python integer, `images` is not floating point, or `key` is no typed key.
+      TypeError: `num_ops` is no Python integer, `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -111,7 +111,7 @@ def trivial_augment(
 
     Raises:
       ValueError: `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp

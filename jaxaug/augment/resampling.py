@@ -42,7 +42,7 @@ def resampled(
 ) -> Float[Array, "b h w c"]:
     """Returns out[p] = in[A p + t], with `inverse` = [A | t] per example, acting on (y, x) from the center.
 
-    Beyond the border lies `fill` ("constant"), towards which the outermost half pixel fades, or the mirrored image
+    Beyond the border lies `fill` ("constant"), toward which the outermost half pixel fades, or the mirrored image
     d c b a | a b c d | d c b a ("reflect", as scipy.ndimage names it).
     """
     _, h, w, _ = images.shape

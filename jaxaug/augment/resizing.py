@@ -40,7 +40,7 @@ def resized_crop(
     Raises:
       ValueError: a `size` below 1, `area` is no ascending pair in (0, 1], `aspect` none above 0, an unknown
         `interpolation`, or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `size` is no Python integer, `images` is not floating point, or `key` is no typed key.
+      TypeError: `size` is no Python integer, `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp

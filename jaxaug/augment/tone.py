@@ -22,11 +22,11 @@ def invert(key: Key[Array, ""], images: Float[Array, "b h w c"], *, prob: ArrayL
       prob: probability in [0, 1]; may be traced.
 
     Returns:
-      `[B, H, W, C]`, dtype of `images`; one coin per image.
+      `[B, H, W, C]`, dtype of `images`; drawn independently for each image.
 
     Raises:
       ValueError: `prob` is outside [0, 1], or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -55,7 +55,7 @@ def solarize(
 
     Raises:
       ValueError: `threshold` is not finite, or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -82,7 +82,7 @@ def posterize(key: Key[Array, ""], images: Float[Array, "b h w c"], *, bits: Arr
 
     Raises:
       ValueError: `bits` is outside [1, 8], or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -109,11 +109,11 @@ def autocontrast(
       prob: probability in [0, 1]; may be traced.
 
     Returns:
-      `[B, H, W, C]`, in [0, 1] where it was stretched, dtype of `images`; one coin per image.
+      `[B, H, W, C]`, in [0, 1] where it was stretched, dtype of `images`; drawn independently for each image.
 
     Raises:
       ValueError: `prob` is outside [0, 1], or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -138,11 +138,11 @@ def equalize(key: Key[Array, ""], images: Float[Array, "b h w c"], *, prob: Arra
       prob: probability in [0, 1]; may be traced.
 
     Returns:
-      `[B, H, W, C]` in [0, 1], dtype of `images`; one coin per image.
+      `[B, H, W, C]` in [0, 1], dtype of `images`; drawn independently for each image.
 
     Raises:
       ValueError: `prob` is outside [0, 1], or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Datasets in: held whole in memory or streamed from disk, and class-balanced or long-tailed parts of them."""
+"""Datasets, in memory or streamed from disk, and class-balanced or long-tailed subsets of them."""
 
 from jaxaug.data.dataset import Dataset, Split
 from jaxaug.data.encoded import EncodedImages

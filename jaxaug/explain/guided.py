@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from jaxaug.checks import check_floating, check_images
-from jaxaug.explain.cam import grad_cam
+from jaxaug.explain._cam import grad_cam
 from jaxaug.explain.classes import chosen_logits
 from jaxaug.explain.relu_replacement import relu_replaced
 

@@ -10,8 +10,8 @@ import numpy as np
 from jaxaug.checks import check_size
 from jaxaug.compose import Augmentation, chain
 from jaxaug.data import Dataset, Split
+from jaxaug.search._diversity import diversity
 from jaxaug.search.candidates import affinities_by, candidate_states
-from jaxaug.search.diversity import diversity
 from jaxaug.search.relative import Kind
 
 if TYPE_CHECKING:

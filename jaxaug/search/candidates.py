@@ -11,7 +11,7 @@ import numpy as np
 from jaxaug.checks import described
 from jaxaug.compose import Augmentation, chain
 from jaxaug.data import Split
-from jaxaug.search.affinity import affinity
+from jaxaug.search._affinity import affinity
 from jaxaug.search.relative import Kind
 
 if TYPE_CHECKING:

@@ -182,7 +182,7 @@ def test_module_is_its_function() -> None:
     assert module.init(KEY, a, b, deterministic=False) == {}
     with pytest.raises(ValueError, match=r"^ShakeShake draws noise in training: pass rngs=\{'shake': key\}"):
         module.apply({}, a, b, deterministic=False)
-    with pytest.raises(ValueError, match=r"^shake_shake takes two branches of one shape"), annotations_unchecked():
+    with pytest.raises(ValueError, match=r"^shake_shake takes two branches of the same shape"), annotations_unchecked():
         module.apply({}, a, b[:1], deterministic=True)
 
 

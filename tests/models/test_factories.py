@@ -14,7 +14,7 @@ import scipy.stats
 
 from jaxaug.layers import DisentangledConv, GaussianPool, RotatedDense, linear_decay
 from jaxaug.models import create_model
-from jaxaug.models.parts import HE_NORMAL, HE_NORMAL_OUT
+from jaxaug.models.layer_factory import HE_NORMAL, HE_NORMAL_OUT
 from jaxaug.models.pooling import AveragePool, MaxPool
 
 KEY = jax.random.key(0)
