@@ -160,8 +160,7 @@ def _filtered_along_backward(
     _, slopes = jax.jvp(functools.partial(_taps, radius), (sigma,), (jnp.ones_like(sigma),))
     to_sigma = _sums(cotangent * _weighted_sum(axis, end, x, slopes), sigma)
     # A symmetric kernel is its own transpose.
-    to_x = _filtered_along(axis, radius, (-end[0], -end[1]), cotangent, sigma)
-    return to_x, to_sigma
+    return _filtered_along(axis, radius, (-end[0], -end[1]), cotangent, sigma), to_sigma
 
 
 _filtered_along.defvjp(_filtered_along_forward, _filtered_along_backward)

@@ -149,7 +149,7 @@ def test_bad_arguments_get_one_sentence(given: dict[str, Any], sentence: str) ->
 def test_bad_networks_get_one_sentence() -> None:
     with annotations_unchecked():
         with pytest.raises(
-            ValueError, match=r"^cam takes features and a kernel with the same number of channels; got features flo"
+            ValueError, match=r"^cam takes features and a kernel with the same number of channels; got feat"
         ):
             cam(FEATURES, KERNEL[:5], CLASSES)
         with pytest.raises(ValueError, match=r"^cam takes the kernel of the classifier \[C, K\]; got float32\[6\]"):

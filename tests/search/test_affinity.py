@@ -158,7 +158,7 @@ def test_a_clean_accuracy_of_0_gives_the_difference_and_a_warning() -> None:
     def turned(key: jax.Array, batch: dict[str, Any]) -> dict[str, Any]:
         return {**batch, "image": batch["image"] - 1.5}
 
-    with pytest.warns(UserWarning, match="affinity divides by a clean accuracy above 0; got 0, so it returns the diff"):
+    with pytest.warns(UserWarning, match="affinity takes a clean accuracy above 0 for a ratio; got 0 and returns"):
         value = affinity(wrong, turned, KEY, images, labels)
     np.testing.assert_allclose(value, 1 / 3, rtol=1e-6)
     # Traced, the same number and no warning, which would be an error here.
