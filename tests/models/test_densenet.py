@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from reference import KEY, Noted, averaged, convolved, normalized, random_variables, relu, windows
 
-from jaxaug.models import create_model
+from jaxaug.models import Network, create_model
 from jaxaug.models.densenet import DenseLayer, dense_trunk, densenet_bc
 from jaxaug.models.layer_factory import LayerFactory
-from jaxaug.models.network import Network
 from jaxaug.models.trunk import ImageNetStem
 
 SMALL, LARGE = (2, 9, 6, 3), (2, 19, 16, 3)

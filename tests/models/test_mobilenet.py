@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from reference import KEY, Noted, normalized, random_variables, relu, windows
 
-from jaxaug.models import create_model
+from jaxaug.models import Network, create_model
 from jaxaug.models.layer_factory import LayerFactory
 from jaxaug.models.mobilenet import mobilenet
-from jaxaug.models.network import Network
 
 SHAPE = (2, 11, 8, 3)
 IMAGES = jax.random.normal(jax.random.key(1), SHAPE)

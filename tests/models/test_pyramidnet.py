@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from reference import KEY, Absolute, absolute, convolved, normalized, random_variables, relu
 
-from jaxaug.models import create_model
-from jaxaug.models.network import Network
+from jaxaug.models import Network, create_model
 from jaxaug.models.pyramidnet import PyramidBlock, PyramidBottleneck, padded_identity, pyramid_channels
 
 # Six basic blocks of 17 to 23 channels, and three bottlenecks of 17 to 21; the sides are odd at one stride or another.

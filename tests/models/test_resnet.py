@@ -20,10 +20,8 @@ from reference import (
     reference_features,
 )
 
-from jaxaug.models import create_model
+from jaxaug.models import MaxPool, Network, create_model
 from jaxaug.models.layer_factory import HE_NORMAL_OUT, LayerFactory
-from jaxaug.models.network import Network
-from jaxaug.models.pooling import MaxPool
 from jaxaug.models.residual_block import BlockSpec, ResidualBlock
 from jaxaug.models.resnet import cifar_resnet
 from jaxaug.models.trunk import ImageNetStem, LayeredTrunk, Relu, layer, residual_trunk

@@ -20,10 +20,8 @@ from reference import (
     reference_features,
 )
 
-from jaxaug.models import create_model
+from jaxaug.models import MaxPool, Network, create_model
 from jaxaug.models.layer_factory import LayerFactory
-from jaxaug.models.network import Network
-from jaxaug.models.pooling import MaxPool
 from jaxaug.models.resnext import resnext
 
 BLOCKS = (1, 2, 1)

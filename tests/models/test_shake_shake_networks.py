@@ -12,8 +12,7 @@ import pytest
 from reference import KEY, Absolute, absolute, convolved, normalized, random_variables, relu, residual
 
 from jaxaug.layers import ShakeDrop, ShakeShake
-from jaxaug.models import create_model
-from jaxaug.models.network import Network
+from jaxaug.models import Network, create_model
 from jaxaug.models.residual_block import BranchMerge, Shake
 from jaxaug.models.shake_shake import ShiftedShortcut
 

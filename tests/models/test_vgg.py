@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from reference import KEY, Noted, normalized, random_variables
 
-from jaxaug.models import create_model
+from jaxaug.models import Network, create_model
 from jaxaug.models.layer_factory import LayerFactory
-from jaxaug.models.network import Network
 from jaxaug.models.vgg import FullyConnected, vgg, vgg_mod
 
 SHAPE = (2, 96, 65, 3)

@@ -37,8 +37,7 @@ from jaxaug import (
 from jaxaug.compose import Augmentation
 from jaxaug.data import Dataset
 from jaxaug.explain import receptive_field_spread
-from jaxaug.models import ModuleDef
-from jaxaug.models.network import Network
+from jaxaug.models import ModuleDef, Network
 
 STANDARD = (on_images(crop, padding=4), on_images(flip_left_right))
 # What is added to crop and flip, and what the convolutions are.

@@ -8,8 +8,7 @@ import flax.linen as nn
 from experiments.studies.priors.runs import Budget, time_ratios, trained
 from jaxaug import GaussianPool, MaxEntropyPool, create_model
 from jaxaug.data import Dataset
-from jaxaug.models import ModuleDef
-from jaxaug.models.pooling import AveragePool, MaxPool
+from jaxaug.models import AveragePool, MaxPool, ModuleDef
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "resnet20": {},
