@@ -38,7 +38,7 @@ ModuleDef = Callable[..., Any]
 
 @dataclasses.dataclass(frozen=True)
 class LayerFactory:
-    """Makes the layers of a network: the caller's where one was handed in (not None), the default ones elsewhere.
+    """Makes the layers of a network: the caller's where one was passed in (not None), the default ones elsewhere.
 
     A module calls these methods in its `setup` and names each layer by assigning it to an attribute.
     """

@@ -88,8 +88,8 @@ def create_model(
       A module with methods `__call__`, `features` and `head`, all with an argument `train=`.
 
     Raises:
-      ValueError: the name is unknown, a number is out of range, or the network has no slot for a layer handed in.
-      TypeError: an option is unknown, the dtype is not floating point, or a layer handed in is neither a function nor
+      ValueError: the name is unknown, a number is out of range, or the network has no slot for a layer passed in.
+      TypeError: an option is unknown, the dtype is not floating point, or a layer passed in is neither a function nor
         a module with the arguments that the network fixes.
 
     Example:

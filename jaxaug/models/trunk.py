@@ -21,7 +21,7 @@ class Trunk(nn.Module, kw_only=True):
     """Images -> features. Each family of networks makes such a module."""
 
     total_stride: int | None = None  # image pixels per feature pixel, along each side; None: inputs are vectors
-    slots: frozenset[str] = frozenset()  # which of "regularizer", "pool" and "conv" the caller may hand in
+    slots: frozenset[str] = frozenset()  # which of "regularizer", "pool" and "conv" the caller may pass in
     final_relu: bool = False  # whether a ReLU follows the additions of residual blocks
 
     def __call__(self, images: Array, *, train: bool) -> Array:

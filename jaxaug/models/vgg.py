@@ -154,7 +154,7 @@ def vgg_mod(
 
     The convolution, with BN and ReLU, replaces the last pooling; the global average pooling of the head replaces the
     fully connected layers. The author's code has one more fully connected layer of 4096 units with BN and ReLU between
-    that pooling and the classifier; hand it in as `head` to use it.
+    that pooling and the classifier; pass it as `head` to use it.
 
     References:
       Kobayashi, "Gaussian-based pooling for convolutional neural networks", NeurIPS 2019, section 3.
