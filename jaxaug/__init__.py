@@ -133,9 +133,9 @@ from jaxaug.search import (
 from jaxaug.version import __version__
 
 if TYPE_CHECKING:
-    from jaxaug.training import TrainState, fit, make_eval_step, make_train_step
+    from jaxaug.training import TrainState, fit, init_state, make_eval_step, make_optimizer, make_train_step
 
-_TRAINING = ("TrainState", "fit", "make_eval_step", "make_train_step")
+_TRAINING = ("TrainState", "fit", "init_state", "make_eval_step", "make_optimizer", "make_train_step")
 _RENAMED = {"late_off": "stop_after"}
 
 __all__ = [
@@ -190,12 +190,14 @@ __all__ = [
     "hue",
     "importance_sampled",
     "importance_weights",
+    "init_state",
     "invert",
     "linear_decay",
     "load",
     "local_statistics",
     "long_tailed",
     "make_eval_step",
+    "make_optimizer",
     "make_train_step",
     "map_area",
     "map_entropy",

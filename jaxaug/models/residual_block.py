@@ -139,7 +139,7 @@ class BlockSpec(NamedTuple):
 class ResidualBlock(Block):
     """Residual branches, a shortcut, the addition, and a ReLU before or after.
 
-    y = relu(s(x) + F(x)), where s is the shortcut and F the merge of one or two branches. If the caller hands in a
+    y = relu(s(x) + F(x)), where s is the shortcut and F the merge of one or two branches. If the caller passes in a
     pooling layer, it takes over the stride: the convolutions then have stride 1, and the pooling comes last.
 
     References:
