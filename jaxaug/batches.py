@@ -1,4 +1,4 @@
-"""A batch as a pytree whose leaves share axis 0, and functions of such batches."""
+"""Helpers for batches: pytrees whose leaves share axis 0."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +24,7 @@ def check_batch(function: str, batch: Any, names: tuple[str, ...]) -> None:
 
 
 def batch_size(function: str, x: Any) -> int:
-    """Returns the length of axis 0, which all leaves must share."""
+    """Returns the length of axis 0, or raises `ValueError` if the leaves do not share it."""
     leaves = jax.tree.leaves(x)
     sizes = {leaf.shape[0] for leaf in leaves if jnp.ndim(leaf)}
     if len(sizes) != 1 or not all(map(jnp.ndim, leaves)):
@@ -34,14 +34,14 @@ def batch_size(function: str, x: Any) -> int:
 
 
 def selected(function: str, coin: jax.Array, on_true: Any, on_false: Any) -> Any:
-    """Returns, example by example, the first pytree where the coin is true and else the second."""
+    """Returns, for each example, the first pytree if its coin is true and the second otherwise."""
 
     def select(new: jax.Array, old: jax.Array) -> jax.Array:
         if new is old:
             return old
         if new.shape != old.shape or new.dtype != old.dtype:
             raise ValueError(
-                f"{function} takes augmentations that keep shape and dtype; "
+                f"{function} takes augmentations that keep shapes and dtypes; "
                 f"got {old.dtype}{list(old.shape)} -> {new.dtype}{list(new.shape)}."
             )
         return jnp.where(coin.reshape(coin.shape + (1,) * (new.ndim - 1)), new, old)

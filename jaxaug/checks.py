@@ -1,6 +1,6 @@
-"""Argument checks that run while jax traces: one sentence that says what was given and what is expected.
+"""Argument checks that run at trace time and raise one sentence: what is expected and what was given.
 
-A number may be traced, so that `jax.vmap` over magnitudes works; a traced number has no value to check and passes.
+Numbers may be traced, so that `jax.vmap` over magnitudes works. A traced number has no value to check and passes.
 """
 
 import difflib
@@ -19,20 +19,20 @@ R = TypeVar("R")
 
 
 def described(x: Any) -> str:
-    """Returns dtype and shape of an array as `float32[8, 32, 32, 3]`, or the type's name of anything else."""
+    """Returns the dtype and shape of an array, as in `float32[8, 32, 32, 3]`, or the type name of anything else."""
     if hasattr(x, "shape") and hasattr(x, "dtype"):
         return f"{x.dtype}[{', '.join(map(str, x.shape))}]"
     return type(x).__name__
 
 
 def one_line(text: str, *, limit: int = 200) -> str:
-    """Returns the text as it can stand in a sentence: on one line, and cut off where it is long."""
-    text = "".join(letter if letter.isprintable() else " " for letter in text[: limit + 1])
+    """Returns the text for use in a sentence: on one line, and truncated to `limit` characters."""
+    text = "".join(character if character.isprintable() else " " for character in text[: limit + 1])
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
 def nearest(name: str, known: Iterable[str], what: str) -> str:
-    """Returns the sentence for an unknown name, with the nearest known one."""
+    """Returns an error message for an unknown name that suggests the closest known name."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}."
@@ -44,7 +44,7 @@ def check_key(function: str, key: Any) -> None:
     dtype = getattr(key, "dtype", None)
     if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key) or key.shape != ():
         raise TypeError(
-            f"{function} takes one typed key, as jax.random.key(0) makes, as its first argument; got {described(key)}."
+            f"{function} takes one typed key, such as jax.random.key(0), as its first argument; got {described(key)}."
         )
 
 
@@ -74,7 +74,7 @@ def check_labels(function: str, labels: Any, batch: int) -> None:
 
 
 def concrete(value: Any) -> Any | None:
-    """Returns `value` as a Python number, or None while it is traced (or not one number)."""
+    """Returns `value` as a Python number, or None if it is traced or not a single number."""
     try:
         return value.item() if hasattr(value, "item") else value
     except (jax.errors.ConcretizationTypeError, ValueError):
@@ -91,7 +91,7 @@ def check_number(
     open_low: bool = False,
     open_high: bool = False,
 ) -> None:
-    """Raises `ValueError` unless the number is finite and lies in [low, high], an open end excluded."""
+    """Raises `ValueError` unless the number is finite and in [low, high], excluding open ends."""
     if isinstance(value, (str, bytes, bool)) or value is None:
         raise TypeError(f"{function} takes a number for {name}; got {value!r}.")
     number = concrete(value)
@@ -104,7 +104,7 @@ def check_number(
 
 
 def check_entries(function: str, name: str, value: Any, low: float | int, *, open_low: bool = False) -> None:
-    """Raises unless every entry of a number or array is finite and at least `low`, or above it if it is open."""
+    """Raises unless every entry of a number or array is finite and at least `low` (above `low` if it is open)."""
     if isinstance(value, Tracer):
         return
     entries = np.asarray(value, np.float64)
@@ -122,7 +122,7 @@ def check_range(
     *,
     open_low: bool = False,
 ) -> None:
-    """Raises unless `value` is an ascending pair of numbers in [low, high], the low end excluded if it is open."""
+    """Raises unless `value` is an ascending pair of numbers in [low, high], excluding `low` if it is open."""
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise TypeError(f"{function} takes a pair (low, high) for {name}; got {value!r}.")
     for end in value:
@@ -133,12 +133,12 @@ def check_range(
 
 
 def check_prob(function: str, prob: Any, name: str = "prob") -> None:
-    """Raises `ValueError` unless the probability lies in [0, 1]."""
+    """Raises `ValueError` unless the probability is in [0, 1]."""
     check_number(function, name, prob, 0.0, 1.0)
 
 
 def check_size(function: str, name: str, value: Any, low: int = 0) -> None:
-    """Raises unless `value` is a Python integer of at least `low`: it fixes a shape, so it cannot be traced."""
+    """Raises unless `value` is a Python integer of at least `low`; it fixes a shape and cannot be traced."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or isinstance(value, jax.Array):
         raise TypeError(f"{function} takes a Python integer for {name}, which fixes a shape; got {described(value)}.")
     if value < low:
@@ -153,7 +153,7 @@ def check_choice(function: str, name: str, value: Any, choices: Iterable[str]) -
 
 
 def checked_images(function: Callable[Concatenate[Any, Any, P], R]) -> Callable[Concatenate[Any, Any, P], R]:
-    """Decorates `f(key, images, *, ...)` with the checks they share; NumPy's arrays are taken, too."""
+    """Adds the common checks to `f(key, images, *, ...)`, and converts NumPy arrays."""
 
     @functools.wraps(function)
     def wrapper(key: Any, images: Any, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -167,7 +167,7 @@ def checked_images(function: Callable[Concatenate[Any, Any, P], R]) -> Callable[
 def checked_pairs(
     *, rank: int | None
 ) -> Callable[[Callable[Concatenate[Any, Any, Any, P], R]], Callable[Concatenate[Any, Any, Any, P], R]]:
-    """Decorates `f(key, images, labels, *, ...)` likewise; `rank=None` admits feature vectors beside images."""
+    """Adds the common checks to `f(key, images, labels, *, ...)`; `rank=None` also allows feature vectors."""
 
     def decorator(function: Callable[Concatenate[Any, Any, Any, P], R]) -> Callable[Concatenate[Any, Any, Any, P], R]:
         @functools.wraps(function)
@@ -184,5 +184,5 @@ def checked_pairs(
 
 
 def unknown(name: str, known: Iterable[str], what: str) -> NoReturn:
-    """Raises `ValueError` for an unknown name, suggesting the nearest known one."""
+    """Raises `ValueError` for an unknown name and suggests the closest known name."""
     raise ValueError(nearest(name, known, what))

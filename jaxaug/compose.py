@@ -1,9 +1,11 @@
-"""Augmentations from augmentations.
+"""Functions that combine augmentations into one.
 
-An Augmentation is any `(key, x) -> x` with x a pytree whose leaves share axis 0: the batch dict, or bare images.
+An Augmentation is any function `(key, x) -> x`, where x is a pytree whose leaves share axis 0: the batch dict, or just
+the images.
 
-Those made here are pytrees too: their leaves are their floating point numbers and arrays, such as `degrees=15.0`, and
-all else is their structure. So they pass through `jax.jit`, and `jax.vmap` runs over magnitudes:
+The augmentations returned here are also pytrees. Their leaves are their floating-point numbers and arrays, such as
+`degrees=15.0`; everything else is static structure. They can therefore be passed through `jax.jit`, and `jax.vmap` can
+run over magnitudes:
 
     by_angle = jax.vmap(lambda augment: augment(key, batch))(on_images(rotate, degrees=jnp.array([5.0, 10.0, 20.0])))
 """
@@ -23,43 +25,43 @@ __all__ = ["Augmentation", "chain", "on_images", "on_pairs", "one_of", "sometime
 
 Augmentation = Callable[[jax.Array, Any], Any]
 
-# Stands where a number was taken out; a copy of it is still itself.
+# Marks the place of a number. Unlike `object()`, it is the same object after copying or pickling.
 _NUMBER = ...
 
 
 @jax.tree_util.register_pytree_node_class
 class _Composition:
-    """The augmentation function(key, x, **parts), a pytree of the numbers in its parts."""
+    """The augmentation `function(key, x, **parts)`, as a pytree whose leaves are the numbers in `parts`."""
 
     def __init__(self, function: Callable[..., Any], **parts: Any):
         leaves, treedef = jax.tree.flatten(parts)
         is_number = [isinstance(leaf, float | np.floating | np.ndarray | jax.Array) for leaf in leaves]
         self._numbers = tuple(leaf for leaf, yes in zip(leaves, is_number, strict=True) if yes)
         others = tuple(_NUMBER if yes else leaf for leaf, yes in zip(leaves, is_number, strict=True))
-        self._form = (function, treedef, others)
+        self._static = (function, treedef, others)
 
     def __call__(self, key: jax.Array, x: Any) -> Any:
-        function, treedef, others = self._form
+        function, treedef, others = self._static
         numbers = iter(self._numbers)
         parts = treedef.unflatten([next(numbers) if leaf is _NUMBER else leaf for leaf in others])
         return function(key, x, **parts)
 
     def tree_flatten(self) -> tuple[tuple[Any, ...], Any]:
-        return self._numbers, self._form
+        return self._numbers, self._static
 
     @classmethod
-    def tree_unflatten(cls, form: Any, numbers: Sequence[Any]) -> "_Composition":
-        # Past the constructor: jax also puts placeholders that are no numbers where the numbers were.
+    def tree_unflatten(cls, static: Any, numbers: Sequence[Any]) -> "_Composition":
+        # Bypasses the constructor, since jax may pass placeholders instead of numbers.
         composition = object.__new__(cls)
-        composition._form, composition._numbers = form, tuple(numbers)
+        composition._static, composition._numbers = static, tuple(numbers)
         return composition
 
 
 def chain(*fns: Augmentation) -> Augmentation:
-    """One augmentation that applies all, in the order given, each with a key of its own.
+    """Returns an augmentation that applies all the given ones in order, each with its own key.
 
     Args:
-      *fns: augmentations `(key, x) -> x`; none at all is the identity.
+      *fns: augmentations `(key, x) -> x`; without any, the result is the identity.
 
     Returns:
       An augmentation `(key, x) -> x`.
@@ -85,17 +87,17 @@ def _chained(key: jax.Array, x: Any, fns: Sequence[Augmentation]) -> Any:
 
 
 def sometimes(fn: Augmentation, prob: jax.typing.ArrayLike) -> Augmentation:
-    """An augmentation that happens to each example with probability `prob`.
+    """Returns an augmentation that is applied to each example with probability `prob`.
 
-    out_i = fn(x)_i where the example's coin, Bernoulli(prob), says so, else x_i bit for bit. One coin serves all
-    leaves of an example, so an image and its label stay together.
+    out_i = fn(x)_i if the example's coin, Bernoulli(prob), is true, and x_i bit for bit otherwise. All leaves of an
+    example share one coin, so an image and its label stay together.
 
     Args:
       fn: augmentation `(key, x) -> x` that keeps shapes and dtypes.
       prob: probability in [0, 1]; may be traced.
 
     Returns:
-      An augmentation `(key, x) -> x`; one coin per example.
+      An augmentation `(key, x) -> x` that draws independently for each example.
 
     Raises:
       ValueError: `prob` is outside [0, 1], or `fn` changes a shape.
@@ -122,19 +124,20 @@ def _applied_sometimes(key: jax.Array, x: Any, fn: Augmentation, prob: jax.typin
 def one_of(
     *fns: Augmentation, weights: Sequence[jax.typing.ArrayLike] | jax.typing.ArrayLike | None = None
 ) -> Augmentation:
-    """An augmentation that applies one member to each example, drawn by the weights.
+    """Returns an augmentation that applies one of the given ones, drawn at random, to each example.
 
-    P(member j) = weights_j / Σ weights, independently per example. Every member is computed for the whole batch.
+    P(member j) = weights_j / Σ weights, independently for each example. Every member is computed on the whole batch.
 
     Args:
       *fns: augmentations `(key, x) -> x` that keep shapes and dtypes; at least one.
       weights: one non-negative number per member, not all 0; uniform by default. May be a traced array.
 
     Returns:
-      An augmentation `(key, x) -> x`; one choice per example.
+      An augmentation `(key, x) -> x` that draws independently for each example.
 
     Raises:
-      ValueError: no member, weights of another length, negative or all 0, or a member changes a shape.
+      ValueError: there is no member, the weights have another length, are negative or all 0, or a member changes a
+        shape.
       TypeError: a member cannot be called.
 
     Example:
@@ -150,15 +153,15 @@ def one_of(
     relative = jnp.asarray(weights, jnp.float32)
     if relative.shape != (len(fns),):
         raise ValueError(f"one_of takes one weight per member, {len(fns)} in all; got shape {relative.shape}.")
-    # NumPy, since under jit jax traces even what is done to plain numbers.
+    # In NumPy, because under jit jax would trace this even for plain numbers.
     with contextlib.suppress(jax.errors.TracerArrayConversionError):
         numbers = np.asarray(weights, np.float32)
         if not ((numbers >= 0).all() and 0 < numbers.sum() < np.inf):
             raise ValueError(f"one_of takes non-negative weights that are not all 0; got {weights}.")
-    return _Composition(_picked, fns=fns, weights=relative)
+    return _Composition(_applied_one_of, fns=fns, weights=relative)
 
 
-def _picked(key: jax.Array, x: Any, fns: Sequence[Augmentation], weights: jax.Array) -> Any:
+def _applied_one_of(key: jax.Array, x: Any, fns: Sequence[Augmentation], weights: jax.Array) -> Any:
     check_key("one_of", key)
     choice_key, *fn_keys = jax.random.split(key, len(fns) + 1)
     choice = jax.random.categorical(choice_key, jnp.log(weights), shape=(batch_size("one_of", x),))
@@ -169,17 +172,17 @@ def _picked(key: jax.Array, x: Any, fns: Sequence[Augmentation], weights: jax.Ar
 
 
 def on_images(fn: Callable[..., jax.Array], **options: Any) -> Augmentation:
-    """An augmentation of the batch dict from a function of images.
+    """Returns an augmentation of the batch dict that applies a function of images.
 
     Args:
       fn: `f(key, images, **options) -> images`, as in `jaxaug.augment`.
-      **options: handed to `fn`.
+      **options: passed to `fn`.
 
     Returns:
       An augmentation `(key, batch) -> batch` that replaces `batch["image"]`.
 
     Raises:
-      TypeError: `fn` cannot be called, or the batch is no dict with an "image".
+      TypeError: `fn` cannot be called, or the batch is not a dict with an "image".
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -198,17 +201,17 @@ def _with_images(key: jax.Array, batch: Any, fn: Callable[..., jax.Array], optio
 
 
 def on_pairs(mix_fn: Callable[..., tuple[jax.Array, jax.Array]], **options: Any) -> Augmentation:
-    """An augmentation of the batch dict from a function of images and labels.
+    """Returns an augmentation of the batch dict that applies a function of images and labels.
 
     Args:
       mix_fn: `f(key, images, labels, **options) -> (images, labels)`, as in `jaxaug.mix`.
-      **options: handed to `mix_fn`.
+      **options: passed to `mix_fn`.
 
     Returns:
       An augmentation `(key, batch) -> batch` that replaces `batch["image"]` and `batch["label"]`.
 
     Raises:
-      TypeError: `mix_fn` cannot be called, or the batch is no dict with an "image" and a "label".
+      TypeError: `mix_fn` cannot be called, or the batch is not a dict with an "image" and a "label".
 
     Example:
       >>> import jax, jax.numpy as jnp

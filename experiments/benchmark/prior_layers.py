@@ -12,7 +12,7 @@ from jax import Array
 from jaxaug import DisentangledConv, GaussianPool, MaxEntropyPool, gaussian_kernel, local_statistics
 from jaxaug.layers.depthwise_conv import conv_general_dilated
 from jaxaug.layers.prior_parameters import GlobalGuide
-from jaxaug.models.pooling import AveragePool, MaxPool
+from jaxaug.models import AveragePool, MaxPool
 
 SIDE, CHANNELS = 32, 64
 TWO = (2, 2)

@@ -27,7 +27,7 @@ from jaxaug.explain import (
     map_entropy,
     overlay,
 )
-from jaxaug.models.network import Network
+from jaxaug.models import Network
 from jaxaug.training.device_data import DeviceSplit, gathered_batch
 from jaxaug.training.load_weights import SavedVariables, saved_variables
 from jaxaug.training.variables import HEAD, variables_form

@@ -14,8 +14,8 @@ from PIL import Image
 
 from experiments.fuzzing.fuzzing import Target
 from experiments.fuzzing.mutation import mutated
+from jaxaug.data import load
 from jaxaug.data.decoding import decoded
-from jaxaug.data.loading import load
 
 NUMBERS = tuple(
     struct.pack(order + kind, value)

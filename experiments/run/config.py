@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, Union, get_args, get_origin
 
 from jaxaug.checks import one_line
-from jaxaug.data.encoded import OnCorrupt
+from jaxaug.data import OnCorrupt
 from jaxaug.training.engine import Engine, Sampling
 from jaxaug.training.optimizer import DecayedKind, OptimizerKind, ScheduleKind
 

@@ -12,7 +12,7 @@ from experiments.search.setup import made
 from jaxaug.compose import Augmentation
 from jaxaug.data import Dataset
 from jaxaug.search import Refinement, refine
-from jaxaug.search.candidates import batch_forms
+from jaxaug.search.candidates import abstract_batch
 
 
 def magnitudes(policy: Policy) -> list[float]:
@@ -73,7 +73,7 @@ def refined(policy: Policy, dataset: Dataset, *, generations: int, **options: An
 
 def _tried(augment: Augmentation, dataset: Dataset) -> None:
     """Raises what the augmentation raises on a batch; nothing is computed."""
-    forms = batch_forms(dataset.shape, dataset.num_classes)
+    forms = abstract_batch(dataset.shape, dataset.num_classes)
     jax.eval_shape(lambda batch: augment(jax.random.key(0), batch), forms)
 
 

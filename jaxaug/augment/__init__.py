@@ -1,4 +1,4 @@
-"""What is done to an input: label-preserving augmentations, `f(key, images, *, ...) -> images`."""
+"""Label-preserving augmentations, `f(key, images, *, ...) -> images`."""
 
 from jaxaug.augment.affine import rotate, shear, translate, zoom
 from jaxaug.augment.color import brightness, contrast, grayscale, hue, saturation

@@ -1,4 +1,4 @@
-"""Augmentations that move, turn, slant and enlarge an image by a random amount."""
+"""Augmentations that translate, rotate, shear and zoom images by random amounts."""
 
 from typing import Any
 
@@ -21,25 +21,25 @@ def translate(
     border: Border = "constant",
     fill: Fill = 0.0,
 ) -> Float[Array, "b h w c"]:
-    """Images moved by a random distance along both axes.
+    """Moves images by a random distance along both axes.
 
-    out[i, j] = in[i - dy, j - dx], with dy ~ U[-f H, f H] and dx ~ U[-f W, f W]; fractions of pixels are interpolated.
+    out[i, j] = in[i - dy, j - dx] with dy ~ U[-f H, f H] and dx ~ U[-f W, f W]. Fractions of pixels are interpolated.
 
     Args:
       key: PRNG key, consumed.
       images: `[B, H, W, C]`, floating point, any range.
-      fraction: f, the longest move as a share of the side, at least 0; may be traced.
+      fraction: f, the largest distance as a share of the side, at least 0; may be traced.
       interpolation: "bilinear" or "nearest".
-      border: what comes in from outside: "constant" (`fill`) or "reflect" (the mirrored image).
+      border: how to fill pixels from outside the image: "constant" (with `fill`) or "reflect" (mirrored).
       fill: one number, or one per channel; may be traced.
 
     Returns:
       `[B, H, W, C]`, dtype of `images`; one (dy, dx) per image.
 
     Raises:
-      ValueError: a negative `fraction`, an unknown `interpolation` or `border`, or `images` is not a non-empty
+      ValueError: `fraction` is negative, `interpolation` or `border` is unknown, or `images` is not a non-empty
         `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -65,25 +65,25 @@ def rotate(
     border: Border = "constant",
     fill: Fill = 0.0,
 ) -> Float[Array, "b h w c"]:
-    """Images turned about their center by a random angle.
+    """Rotates images about their center by a random angle, without changing their size.
 
-    The angle is U[-d, d], positive counter-clockwise; 90 degrees is `np.rot90` on a square image. The size stays.
+    The angle is uniform on [-d, d], with positive angles counterclockwise; 90 degrees is `np.rot90` on a square image.
 
     Args:
       key: PRNG key, consumed.
       images: `[B, H, W, C]`, floating point, any range.
       degrees: d, the largest angle in degrees, at least 0; may be traced.
       interpolation: "bilinear" or "nearest".
-      border: what comes in from outside: "constant" (`fill`) or "reflect" (the mirrored image).
+      border: how to fill pixels from outside the image: "constant" (with `fill`) or "reflect" (mirrored).
       fill: one number, or one per channel; may be traced.
 
     Returns:
       `[B, H, W, C]`, dtype of `images`; one angle per image.
 
     Raises:
-      ValueError: a negative `degrees`, an unknown `interpolation` or `border`, or `images` is not a non-empty
+      ValueError: `degrees` is negative, `interpolation` or `border` is unknown, or `images` is not a non-empty
         `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -107,25 +107,25 @@ def shear(
     border: Border = "constant",
     fill: Fill = 0.0,
 ) -> Float[Array, "b h w c"]:
-    """Images slanted along both axes by random angles.
+    """Shears images along both axes by random angles.
 
-    out(y, x) = in(y + x tan b, x + y tan a) about the center, with a, b ~ U[-d, d] independent.
+    out(y, x) = in(y + x tan b, x + y tan a), relative to the center, with independent a, b ~ U[-d, d].
 
     Args:
       key: PRNG key, consumed.
       images: `[B, H, W, C]`, floating point, any range.
       degrees: d, the largest angle in degrees, at least 0 and below 90; may be traced.
       interpolation: "bilinear" or "nearest".
-      border: what comes in from outside: "constant" (`fill`) or "reflect" (the mirrored image).
+      border: how to fill pixels from outside the image: "constant" (with `fill`) or "reflect" (mirrored).
       fill: one number, or one per channel; may be traced.
 
     Returns:
       `[B, H, W, C]`, dtype of `images`; one pair of angles per image.
 
     Raises:
-      ValueError: `degrees` is outside [0, 90), an unknown `interpolation` or `border`, or `images` is not a non-empty
+      ValueError: `degrees` is outside [0, 90), `interpolation` or `border` is unknown, or `images` is not a non-empty
         `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -150,26 +150,26 @@ def zoom(
     border: Border = "constant",
     fill: Fill = 0.0,
 ) -> Float[Array, "b h w c"]:
-    """Images enlarged or shrunk about their center by a random factor; the size stays.
+    """Enlarges or shrinks the content of images about their center by a random factor, without changing their size.
 
-    out(y, x) = in(y / z, x / z) about the center, with log z ~ U[log low, log high], so that 1/2 and 2 are equally
-    likely. Shrinking does not smooth.
+    out(y, x) = in(y / z, x / z), relative to the center, with log z ~ U[log low, log high], so that 1/2 and 2 are
+    equally likely. Images are not smoothed before shrinking.
 
     Args:
       key: PRNG key, consumed.
       images: `[B, H, W, C]`, floating point, any range.
       factor: (low, high), both above 0; above 1 enlarges. May be traced.
       interpolation: "bilinear" or "nearest".
-      border: what comes in from outside: "constant" (`fill`) or "reflect" (the mirrored image).
+      border: how to fill pixels from outside the image: "constant" (with `fill`) or "reflect" (mirrored).
       fill: one number, or one per channel; may be traced.
 
     Returns:
       `[B, H, W, C]`, dtype of `images`; one factor per image.
 
     Raises:
-      ValueError: `factor` is no ascending pair above 0, an unknown `interpolation` or `border`, or `images` is not a
-        non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      ValueError: `factor` is not an ascending pair above 0, `interpolation` or `border` is unknown, or `images` is not
+        a non-empty `[B, H, W, C]`.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -180,20 +180,20 @@ def zoom(
     check_range("zoom", "factor", factor, 0.0, open_low=True)
     check_sampling("zoom", interpolation, border, fill, images.shape[3])
     low, high = (jnp.log(jnp.asarray(end, jnp.float32)) for end in factor)
-    drawn = jnp.exp(jax.random.uniform(key, images.shape[:1], minval=low, maxval=high))
-    return zoomed(images, drawn, interpolation=interpolation, border=border, fill=fill)
+    factors = jnp.exp(jax.random.uniform(key, images.shape[:1], minval=low, maxval=high))
+    return zoomed(images, factors, interpolation=interpolation, border=border, fill=fill)
 
 
 def translated(
     images: Float[Array, "b h w c"], dy: Float[Array, " b"], dx: Float[Array, " b"], **sampling: Any
 ) -> Float[Array, "b h w c"]:
-    """Returns each image moved down by dy and right by dx pixels."""
+    """Returns each image moved down by dy pixels and right by dx pixels."""
     one, zero = jnp.ones_like(dy), jnp.zeros_like(dy)
     return resampled(images, matrices((one, zero, -dy), (zero, one, -dx)), **sampling)
 
 
 def rotated(images: Float[Array, "b h w c"], degrees: Float[Array, " b"], **sampling: Any) -> Float[Array, "b h w c"]:
-    """Returns each image turned counter-clockwise by its angle."""
+    """Returns each image rotated counterclockwise by its angle."""
     angle = jnp.deg2rad(degrees)
     cos, sin, zero = jnp.cos(angle), jnp.sin(angle), jnp.zeros_like(angle)
     return resampled(images, matrices((cos, sin, zero), (-sin, cos, zero)), **sampling)
@@ -202,7 +202,7 @@ def rotated(images: Float[Array, "b h w c"], degrees: Float[Array, " b"], **samp
 def sheared(
     images: Float[Array, "b h w c"], horizontal: Float[Array, " b"], vertical: Float[Array, " b"], **sampling: Any
 ) -> Float[Array, "b h w c"]:
-    """Returns each image slanted along x and y by the tangents."""
+    """Returns each image sheared along x and y by the given tangents."""
     one, zero = jnp.ones_like(horizontal), jnp.zeros_like(horizontal)
     return resampled(images, matrices((one, vertical, zero), (horizontal, one, zero)), **sampling)
 
@@ -214,5 +214,5 @@ def zoomed(images: Float[Array, "b h w c"], factor: Float[Array, " b"], **sampli
 
 
 def matrices(y: tuple[Array, Array, Array], x: tuple[Array, Array, Array]) -> Float[Array, "b 2 3"]:
-    """Returns the matrices with these rows: each of the entries is `[B]`."""
+    """Returns the matrices with the rows y and x, whose entries are `[B]`."""
     return jnp.stack([jnp.stack(y, axis=1), jnp.stack(x, axis=1)], axis=1)

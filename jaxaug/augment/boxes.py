@@ -1,4 +1,4 @@
-"""Random boxes by area and aspect."""
+"""Random boxes with a given range of areas and aspect ratios."""
 
 from typing import NamedTuple
 
@@ -13,9 +13,9 @@ _TRIES = 10
 class Box(NamedTuple):
     """A box in each image, in pixels."""
 
-    start: Int32[Array, "b 2"]  # (y, x) of its first pixel
+    start: Int32[Array, "b 2"]  # (y, x) of the first pixel
     size: Int32[Array, "b 2"]  # (height, width)
-    fits: Bool[Array, " b"]  # whether one of the draws fitted; otherwise the box means nothing
+    fits: Bool[Array, " b"]  # whether one of the draws fits inside the image; otherwise the box is meaningless
 
 
 def fitting_box(
@@ -25,13 +25,13 @@ def fitting_box(
     area: tuple[ArrayLike, ArrayLike],
     aspect: tuple[ArrayLike, ArrayLike],
 ) -> Box:
-    """Returns the first of ten boxes that fits inside its image, at a uniform place.
+    """Returns the first of ten random boxes that fits inside each image, at a uniform position.
 
-    Its share of the area is uniform on `area`, its aspect (width / height, in pixels) log-uniform on `aspect`, its
-    sides rounded to whole pixels, at least one.
+    The share of the image area is uniform on `area`, and the aspect ratio (width / height, in pixels) is log-uniform on
+    `aspect`. Sides are rounded to whole pixels, and are at least one.
     """
     b, h, w = shape
-    area_key, aspect_key, place_key = jax.random.split(key, 3)
+    area_key, aspect_key, position_key = jax.random.split(key, 3)
     low, high = (jnp.asarray(end, jnp.float32) for end in area)
     pixels = jax.random.uniform(area_key, (b, _TRIES), minval=low, maxval=high) * (h * w)
     low, high = (jnp.log(jnp.asarray(end, jnp.float32)) for end in aspect)
@@ -41,4 +41,4 @@ def fitting_box(
     inside = jnp.all((sides <= extent[None, None, :]) & (sides >= 1), axis=2)
     size = jnp.take_along_axis(sides, jnp.argmax(inside, axis=1)[:, None, None], axis=1)[:, 0]
     room = jnp.maximum(extent[None, :] - size, 0)
-    return Box(jax.random.randint(place_key, (b, 2), 0, room + 1), size, jnp.any(inside, axis=1))
+    return Box(jax.random.randint(position_key, (b, 2), 0, room + 1), size, jnp.any(inside, axis=1))

@@ -1,4 +1,4 @@
-"""Augmentations of color, on [0, 1]: a factor or a shift per image, the result clipped to [0, 1]."""
+"""Color augmentations for images in [0, 1], by a random factor or shift per image."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ from jaxaug.checks import check_number, check_prob, checked_images, described
 def check_rgb(function: str, images: Any) -> None:
     """Raises `ValueError` unless the images have three channels."""
     if images.shape[3] != 3:
-        raise ValueError(f"{function} takes images [B, H, W, 3], red, green and blue; got {described(images)}.")
+        raise ValueError(f"{function} takes RGB images [B, H, W, 3]; got {described(images)}.")
 
 
-def drawn_factor(key: Key[Array, ""], batch: int, strength: ArrayLike) -> Float[Array, " b"]:
-    """Returns a factor for each image, uniform on [1 - strength, 1 + strength], none below 0."""
+def random_factor(key: Key[Array, ""], batch: int, strength: ArrayLike) -> Float[Array, " b"]:
+    """Returns a factor for each image, uniform on [1 - strength, 1 + strength] and clipped at 0."""
     unit = jax.random.uniform(key, (batch,), minval=-1.0, maxval=1.0)
     return jnp.maximum(1.0 + jnp.asarray(strength, jnp.float32) * unit, 0.0)
 
@@ -28,7 +28,7 @@ def drawn_factor(key: Key[Array, ""], batch: int, strength: ArrayLike) -> Float[
 def brightness(
     key: Key[Array, ""], images: Float[Array, "b h w c"], *, strength: ArrayLike = 0.4
 ) -> Float[Array, "b h w c"]:
-    """Images made darker or brighter by a random factor.
+    """Changes the brightness of images by a random factor.
 
     out = clip(f in, 0, 1), with f = max(0, U[1 - s, 1 + s]).
 
@@ -42,7 +42,7 @@ def brightness(
 
     Raises:
       ValueError: `strength` is negative, or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -51,7 +51,7 @@ def brightness(
       [0.68, 0.69, 0.43]
     """
     check_number("brightness", "strength", strength, 0.0)
-    factor = drawn_factor(key, images.shape[0], strength)
+    factor = random_factor(key, images.shape[0], strength)
     return on_planes(lambda planes: brightened(planes, factor), images)
 
 
@@ -59,10 +59,10 @@ def brightness(
 def contrast(
     key: Key[Array, ""], images: Float[Array, "b h w c"], *, strength: ArrayLike = 0.4
 ) -> Float[Array, "b h w c"]:
-    """Images drawn towards their mean gray, or away from it, by a random factor.
+    """Changes the contrast of images by a random factor.
 
-    out = clip(m + f (in - m), 0, 1), with f = max(0, U[1 - s, 1 + s]) and m the mean over the image of its gray
-    0.299 R + 0.587 G + 0.114 B; without three channels, the mean over all values.
+    out = clip(m + f (in - m), 0, 1), where f = max(0, U[1 - s, 1 + s]) and m is the mean of the gray values
+    0.299 R + 0.587 G + 0.114 B of the image, or of all its values if it does not have three channels.
 
     Args:
       key: PRNG key, consumed.
@@ -74,7 +74,7 @@ def contrast(
 
     Raises:
       ValueError: `strength` is negative, or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -83,7 +83,7 @@ def contrast(
       [0.16, 0.84]
     """
     check_number("contrast", "strength", strength, 0.0)
-    factor = drawn_factor(key, images.shape[0], strength)
+    factor = random_factor(key, images.shape[0], strength)
     return on_planes(lambda planes: contrasted(planes, factor), images)
 
 
@@ -91,9 +91,9 @@ def contrast(
 def saturation(
     key: Key[Array, ""], images: Float[Array, "b h w c"], *, strength: ArrayLike = 0.4
 ) -> Float[Array, "b h w c"]:
-    """Images made grayer or more colorful by a random factor.
+    """Changes the color saturation of images by a random factor.
 
-    out = clip(g + f (in - g), 0, 1), with f = max(0, U[1 - s, 1 + s]) and g = 0.299 R + 0.587 G + 0.114 B of the
+    out = clip(g + f (in - g), 0, 1), where f = max(0, U[1 - s, 1 + s]) and g = 0.299 R + 0.587 G + 0.114 B for each
     pixel.
 
     Args:
@@ -106,7 +106,7 @@ def saturation(
 
     Raises:
       ValueError: `strength` is negative, or `images` is not a non-empty `[B, H, W, 3]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -116,15 +116,15 @@ def saturation(
     """
     check_number("saturation", "strength", strength, 0.0)
     check_rgb("saturation", images)
-    factor = drawn_factor(key, images.shape[0], strength)
+    factor = random_factor(key, images.shape[0], strength)
     return on_planes(lambda planes: saturated(planes, factor), images)
 
 
 @checked_images
 def hue(key: Key[Array, ""], images: Float[Array, "b h w c"], *, strength: ArrayLike = 0.1) -> Float[Array, "b h w c"]:
-    """Images with every hue turned by a random angle.
+    """Shifts the hue of images by a random angle.
 
-    In HSV, h becomes h + U[-s, s] turns; saturation and value stay.
+    In HSV, h becomes h + U[-s, s] turns; saturation and value stay the same.
 
     Args:
       key: PRNG key, consumed.
@@ -136,7 +136,7 @@ def hue(key: Key[Array, ""], images: Float[Array, "b h w c"], *, strength: Array
 
     Raises:
       ValueError: `strength` is outside [0, 1/2], or `images` is not a non-empty `[B, H, W, 3]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -154,9 +154,9 @@ def hue(key: Key[Array, ""], images: Float[Array, "b h w c"], *, strength: Array
 def grayscale(
     key: Key[Array, ""], images: Float[Array, "b h w c"], *, prob: ArrayLike = 0.1
 ) -> Float[Array, "b h w c"]:
-    """Images turned gray, each with probability `prob`.
+    """Converts each image to gray with probability `prob`.
 
-    All three channels become 0.299 R + 0.587 G + 0.114 B where the image's own coin, Bernoulli(prob), says so.
+    All three channels become 0.299 R + 0.587 G + 0.114 B.
 
     Args:
       key: PRNG key, consumed.
@@ -164,11 +164,11 @@ def grayscale(
       prob: probability in [0, 1]; may be traced.
 
     Returns:
-      `[B, H, W, 3]`, dtype of `images`; one coin per image.
+      `[B, H, W, 3]`, dtype of `images`; drawn independently for each image.
 
     Raises:
       ValueError: `prob` is outside [0, 1], or `images` is not a non-empty `[B, H, W, 3]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp

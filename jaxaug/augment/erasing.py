@@ -1,4 +1,4 @@
-"""Augmentations that erase a part of an image."""
+"""Augmentations that erase part of an image."""
 
 from typing import Literal
 
@@ -21,28 +21,26 @@ def cutout(
     fill: Fill = 0.0,
     prob: ArrayLike = 1.0,
 ) -> Float[Array, "b h w c"]:
-    """Images with one rectangle each overwritten by a constant.
+    """Overwrites a rectangle at a random position in each image with a constant.
 
-    The rectangle covers rows [y - h // 2, y - h // 2 + h) and columns likewise, its center (y, x) uniform over all
-    pixels, and is clipped at the border: away from it exactly `size` pixels are erased on each side, in a corner a
-    quarter of them.
+    The rectangle covers rows [y - h // 2, y - h // 2 + h) and the corresponding columns, with a center (y, x) that is
+    uniform over all pixels. It is clipped at the border, so that only a quarter of it may be left in a corner.
 
     Args:
       key: PRNG key, consumed.
       images: `[B, H, W, C]`, floating point, any range.
-      size: side of the square in pixels, or (height, width), at least 0; larger than the image is clipped. May be
-        traced.
-      fill: the value written, one number or one per channel; may be traced. The paper's is the mean color, which
-        is 0 on normalized images.
-      prob: probability that an image is cut at all, in [0, 1]; may be traced.
+      size: side of the square in pixels, or (height, width), at least 0; may exceed the image, and may be traced.
+      fill: value to write, one number or one per channel; may be traced. The paper uses the mean color, which is 0 on
+        normalized images.
+      prob: probability of changing an image, in [0, 1]; may be traced.
 
     Returns:
-      `[B, H, W, C]`, dtype of `images`; one coin and one center per image.
+      `[B, H, W, C]`, dtype of `images`; drawn independently for each image.
 
     Raises:
-      ValueError: a negative `size`, a `prob` outside [0, 1], a `fill` that is neither one number nor one per channel,
-        or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      ValueError: `size` is negative, `prob` is outside [0, 1], `fill` is neither one number nor one per channel, or
+        `images` is not a non-empty `[B, H, W, C]`.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -78,28 +76,28 @@ def random_erasing(
     aspect: tuple[ArrayLike, ArrayLike] = (0.3, 1 / 0.3),
     fill: Fill | Literal["noise"] = 0.0,
 ) -> Float[Array, "b h w c"]:
-    """Images of which a box of random size, shape and place is overwritten, each with probability `prob`.
+    """Overwrites a box of random size, shape and position in each image with probability `prob`.
 
-    The box has a share of the area uniform on `area` and a log-uniform `aspect`, so that tall and wide boxes are
-    equally likely, rounded to whole pixels; it lies inside the image, at a uniform place. The first of ten draws that
-    fits is taken; if none does, the image stays.
+    The share of the image area is uniform on `area` and the aspect ratio log-uniform on `aspect`, rounded to whole
+    pixels, so that tall and wide boxes are equally likely. The position is uniform inside the image. The first of ten
+    draws that fits is used; if none fits, the image stays the same.
 
     Args:
       key: PRNG key, consumed.
       images: `[B, H, W, C]`, floating point, any range.
-      prob: probability that an image is changed at all, in [0, 1]; may be traced.
-      area: smallest and largest share of the area, in (0, 1]; may be traced.
+      prob: probability of changing an image, in [0, 1]; may be traced.
+      area: smallest and largest share of the image area, in (0, 1]; may be traced.
       aspect: smallest and largest width / height in pixels, above 0; may be traced.
-      fill: the value written, one number or one per channel, which may be traced; or "noise", drawn from N(0, 1) for
-        every value.
+      fill: value to write, one number or one per channel, which may be traced; or "noise" for independent draws from
+        N(0, 1).
 
     Returns:
-      `[B, H, W, C]`, dtype of `images`; one coin and one box per image.
+      `[B, H, W, C]`, dtype of `images`; drawn independently for each image.
 
     Raises:
-      ValueError: `prob` is outside [0, 1], `area` is no ascending pair in (0, 1], `aspect` none above 0, a `fill` that
-        is neither one number nor one per channel, or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      ValueError: `prob` is outside [0, 1], `area` is not an ascending pair in (0, 1], `aspect` is not an ascending pair
+        above 0, `fill` is neither one number nor one per channel, or `images` is not a non-empty `[B, H, W, C]`.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -117,23 +115,23 @@ def random_erasing(
     coin_key, box_key, noise_key = jax.random.split(key, 3)
     if isinstance(fill, str):
         check_choice("random_erasing", "fill", fill, ("noise",))
-        written = jax.random.normal(noise_key, images.shape, jnp.float32).astype(images.dtype)
+        values = jax.random.normal(noise_key, images.shape, jnp.float32).astype(images.dtype)
     else:
         check_fill("random_erasing", fill, c)
-        written = jnp.asarray(fill, images.dtype).reshape(1, 1, 1, -1)
+        values = jnp.asarray(fill, images.dtype).reshape(1, 1, 1, -1)
     box = fitting_box(box_key, (b, h, w), area=area, aspect=aspect)
     coin = jax.random.bernoulli(coin_key, jnp.asarray(prob, jnp.float32), (b,)) & box.fits
     rows, columns = (_segment(box.start[:, axis], box.size[:, axis], length) for axis, length in enumerate((h, w)))
-    return _erased(images, rows & coin[:, None], columns, written)
+    return _erased(images, rows & coin[:, None], columns, values)
 
 
-def _erased(images: Array, rows: Array, columns: Array, written: Array) -> Array:
-    """Returns the images with what is in both the rows `[B, H]` and the columns `[B, W]` overwritten."""
-    return jnp.where(rows[:, :, None, None] & columns[:, None, :, None], written, images)
+def _erased(images: Array, rows: Array, columns: Array, values: Array) -> Array:
+    """Returns the images with the values written where both the row `[B, H]` and the column `[B, W]` are true."""
+    return jnp.where(rows[:, :, None, None] & columns[:, None, :, None], values, images)
 
 
 def _segment_around_uniform_center(key: Array, batch: int, length: int, side: ArrayLike) -> Array:
-    """Returns `[batch, length]`, true where a segment of `side` pixels around a uniform center lies."""
+    """Returns `[batch, length]`, true on `side` pixels around a uniform center."""
     center = jax.random.randint(key, (batch,), 0, length)
     side = jnp.asarray(side, jnp.int32)
     return _segment(center - side // 2, side, length)

@@ -1,4 +1,4 @@
-"""Augmentations that move pixels."""
+"""Augmentations that flip and crop images."""
 
 from typing import Literal, get_args
 
@@ -16,9 +16,9 @@ Border = Literal["constant", "edge", "reflect", "symmetric", "wrap"]
 def flip_left_right(
     key: Key[Array, ""], images: Float[Array, "b h w c"], *, prob: ArrayLike = 0.5
 ) -> Float[Array, "b h w c"]:
-    """Images mirrored left to right, each with probability `prob`.
+    """Flips each image left to right with probability `prob`.
 
-    out[i, j] = in[i, W - 1 - j] where the image's own coin, Bernoulli(prob), says so; else the image, bit for bit.
+    out[i, j] = in[i, W - 1 - j] for flipped images; all other images stay the same, bit for bit.
 
     Args:
       key: PRNG key, consumed.
@@ -26,11 +26,11 @@ def flip_left_right(
       prob: probability of the flip, in [0, 1]; may be traced.
 
     Returns:
-      `[B, H, W, C]`, dtype of `images`; one coin per image.
+      `[B, H, W, C]`, dtype of `images`; drawn independently for each image.
 
     Raises:
       ValueError: `prob` is outside [0, 1], or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -50,9 +50,9 @@ def flip_left_right(
 def flip_up_down(
     key: Key[Array, ""], images: Float[Array, "b h w c"], *, prob: ArrayLike = 0.5
 ) -> Float[Array, "b h w c"]:
-    """Images mirrored top to bottom, each with probability `prob`.
+    """Flips each image upside down with probability `prob`.
 
-    out[i, j] = in[H - 1 - i, j] where the image's own coin, Bernoulli(prob), says so; else the image, bit for bit.
+    out[i, j] = in[H - 1 - i, j] for flipped images; all other images stay the same, bit for bit.
 
     Args:
       key: PRNG key, consumed.
@@ -60,11 +60,11 @@ def flip_up_down(
       prob: probability of the flip, in [0, 1]; may be traced.
 
     Returns:
-      `[B, H, W, C]`, dtype of `images`; one coin per image.
+      `[B, H, W, C]`, dtype of `images`; drawn independently for each image.
 
     Raises:
       ValueError: `prob` is outside [0, 1], or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -79,7 +79,7 @@ def flip_up_down(
 def where_coin(
     key: Key[Array, ""], prob: ArrayLike, changed: Float[Array, "b h w c"], images: Float[Array, "b h w c"]
 ) -> Float[Array, "b h w c"]:
-    """Returns each image changed with probability `prob`, by a coin of its own."""
+    """Returns each image changed with probability `prob`, drawn independently."""
     coin = jax.random.bernoulli(key, jnp.asarray(prob, jnp.float32), (images.shape[0], 1, 1, 1))
     return jnp.where(coin, changed, images)
 
@@ -88,22 +88,22 @@ def where_coin(
 def crop(
     key: Key[Array, ""], images: Float[Array, "b h w c"], *, padding: int = 4, mode: Border = "constant"
 ) -> Float[Array, "b h w c"]:
-    """Images padded on all sides and cut back to their size at a random place.
+    """Pads images on all sides and crops them to their original size at a random position.
 
-    out[i, j] = padded[y + i, x + j], with y and x uniform on {0, ..., 2 padding}, both ends included.
+    out[i, j] = padded[y + i, x + j] with y and x uniform on {0, ..., 2 padding}, inclusive.
 
     Args:
       key: PRNG key, consumed.
       images: `[B, H, W, C]`, floating point, any range.
       padding: pixels added on each side, at least 0; fixes a shape, so it cannot be traced.
-      mode: how the border is filled, as in `jnp.pad`: "constant" (zeros), "edge", "reflect", "symmetric" or "wrap".
+      mode: how to fill the border, as in `jnp.pad`: "constant" (zeros), "edge", "reflect", "symmetric" or "wrap".
 
     Returns:
       `[B, H, W, C]`, dtype of `images`; one offset (y, x) per image.
 
     Raises:
       ValueError: `padding` is negative, `mode` is unknown, or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `padding` is no Python integer, `images` is not floating point, or `key` is no typed key.
+      TypeError: `padding` is not a Python integer, `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp

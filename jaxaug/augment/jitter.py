@@ -1,4 +1,4 @@
-"""Brightness, contrast, saturation and hue together."""
+"""Color jitter: brightness, contrast, saturation and hue together."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int32, Key
 
 from jaxaug.augment.channel_planes import brightened, contrasted, hue_shifted, on_planes, saturated
-from jaxaug.augment.color import check_rgb, drawn_factor
+from jaxaug.augment.color import check_rgb, random_factor
 from jaxaug.augment.dispatch import applied_by_choice
 from jaxaug.checks import check_number, checked_images
 
@@ -24,27 +24,27 @@ def color_jitter(
     hue: ArrayLike = 0.1,
     random_order: bool = False,
 ) -> Float[Array, "b h w c"]:
-    """Images with brightness, contrast, saturation and hue changed by random amounts.
+    """Changes the brightness, contrast, saturation and hue of images by random amounts.
 
-    Each step is that of the function of its name, its factor or angle drawn for each image, its result clipped to
-    [0, 1]. The steps come in the order of the options, or in one of the 24, uniform, for each image alone, which takes
-    about twice as long.
+    Each step equals the function of the same name, with amounts drawn independently for each image. The steps follow
+    the order of the options or, with `random_order`, a uniformly random order for each image, which takes about twice
+    as long.
 
     Args:
       key: PRNG key, consumed.
       images: `[B, H, W, 3]`, floating point, in [0, 1].
-      brightness: strength of `brightness`, at least 0; 0 leaves the step out. May be traced, as all four.
+      brightness: strength of `brightness`, at least 0; 0 skips the step. May be traced, like the other strengths.
       contrast: strength of `contrast`, at least 0.
       saturation: strength of `saturation`, at least 0.
       hue: strength of `hue` in turns, in [0, 1/2].
-      random_order: whether each image takes the steps in an order of its own.
+      random_order: whether to draw the order of the steps for each image.
 
     Returns:
-      `[B, H, W, 3]` in [0, 1], dtype of `images`; four amounts, and an order, per image.
+      `[B, H, W, 3]` in [0, 1], dtype of `images`; drawn independently for each image.
 
     Raises:
-      ValueError: a strength is out of its range, or `images` is not a non-empty `[B, H, W, 3]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      ValueError: a strength is out of range, or `images` is not a non-empty `[B, H, W, 3]`.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -63,20 +63,20 @@ def color_jitter(
     b = images.shape[0]
     *factor_keys, hue_key, order_key = jax.random.split(key, 5)
     factors = (
-        drawn_factor(k, b, strength)
+        random_factor(k, b, strength)
         for k, strength in zip(factor_keys, (brightness, contrast, saturation), strict=True)
     )
     turns = jax.random.uniform(hue_key, (b,), minval=-1.0, maxval=1.0) * jnp.asarray(hue, jnp.float32)
     amounts = jnp.stack([*factors, turns], axis=1)
     if not random_order:
         return on_planes(lambda planes: jittered(planes, amounts), images)
-    # The ranks of four random numbers are a random order.
+    # The ranks of four random numbers form a random permutation.
     order = jnp.argsort(jax.random.uniform(order_key, (b, len(_STEPS))), axis=1).astype(jnp.int32)
     return on_planes(lambda planes: jittered_in_order(planes, amounts, order), images)
 
 
 def jittered(planes: Float[Array, "b 3 n"], amounts: Float[Array, "b 4"]) -> Float[Array, "b 3 n"]:
-    """Returns the planes after the four steps, one column of `amounts` each."""
+    """Returns the planes after the four steps, each with its column of `amounts`."""
     for k, step in enumerate(_STEPS):
         planes = step(planes, amounts[:, k])
     return planes
@@ -85,10 +85,10 @@ def jittered(planes: Float[Array, "b 3 n"], amounts: Float[Array, "b 4"]) -> Flo
 def jittered_in_order(
     planes: Float[Array, "b 3 n"], amounts: Float[Array, "b 4"], order: Int32[Array, "b 4"]
 ) -> Float[Array, "b 3 n"]:
-    """Returns the planes after the four steps; `order` holds the step, and so the column, that comes first."""
+    """Returns the planes after the four steps, which each image takes in its own order."""
     steps = [lambda x, a, k=k, step=step: step(x, a[:, k]) for k, step in enumerate(_STEPS)]
 
-    def stepped(planes: Array, choice: Array) -> tuple[Array, None]:
+    def body(planes: Array, choice: Array) -> tuple[Array, None]:
         return applied_by_choice(steps, choice, planes, amounts), None
 
-    return jax.lax.scan(stepped, planes, order.T)[0]
+    return jax.lax.scan(body, planes, order.T)[0]

@@ -1,4 +1,4 @@
-"""Policies that draw an operation for each example: RandAugment and TrivialAugment."""
+"""Policies that draw operations for each image: RandAugment and TrivialAugment."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from jaxaug.augment.resampling import Fill, check_fill, resampled
 from jaxaug.augment.tone import autocontrasted, equalized, posterized, solarized
 from jaxaug.checks import check_number, check_size, checked_images
 
-# The operations of both papers. The geometric ones share one resampling, the others have a function each.
+# The operations of both papers. The geometric ones share one resampling; all others have their own functions.
 OPERATIONS = (
     "identity", "shear_x", "shear_y", "translate_x", "translate_y", "rotate",
     "brightness", "saturation", "contrast", "sharpness", "posterize", "solarize", "autocontrast", "equalize",
@@ -24,13 +24,13 @@ _GEOMETRIC = OPERATIONS[1:6]
 
 
 class Reach(NamedTuple):
-    """What each operation does at strength 1; at 0 it does nothing."""
+    """The magnitude of each operation at strength 1; at strength 0 all magnitudes are 0."""
 
-    degrees: float  # rotation
-    shear: float  # tangent
+    degrees: float  # angle of rotations
+    shear: float  # tangent of the shear angle
     translation: tuple[float, float]  # (y, x), in pixels
-    factor: float  # brightness, saturation, contrast and sharpness multiply by 1 ± this
-    bits: float  # that posterize takes away of 8
+    factor: float  # brightness, saturation, contrast and sharpness use a factor of 1 ± this
+    bits: float  # number of bits that posterize removes from 8
 
 
 @checked_images
@@ -42,34 +42,34 @@ def rand_augment(
     magnitude: ArrayLike = 9.0,
     fill: Fill = 0.0,
 ) -> Float[Array, "b h w c"]:
-    """Images through `num_ops` operations each, drawn for every image alone, all at one magnitude.
+    """Applies `num_ops` random operations at a fixed magnitude to each image.
 
-    Each operation is uniform on the 14 of the paper: identity, shear and translation along x or y, rotation,
-    brightness, saturation (which it calls color), contrast, sharpness, posterize, solarize, autocontrast, equalize. At
-    magnitude m they reach m / 10 of AutoAugment's ranges: a shear of 0.3, a translation of 150 / 331 of the side, 30
-    degrees, a factor of 1 ± 0.9, 4 bits of 8, a threshold of 1 - m / 10. Directions and signs are drawn with equal
-    chances. m = 0 changes nothing but by autocontrast and equalize, which have no magnitude.
+    Each operation is uniform over the 14 of the paper: identity, shear and translation along x or y, rotation,
+    brightness, saturation (called color in the paper), contrast, sharpness, posterize, solarize, autocontrast and
+    equalize. Magnitude m is a share m / 10 of AutoAugment's ranges: a shear of 0.3, a translation of 150 / 331 of the
+    side, 30 degrees, a factor of 1 ± 0.9, and 4 of 8 bits; the threshold of solarize is 1 - m / 10. Both signs are
+    equally likely. With m = 0, only autocontrast and equalize, which have no magnitude, change the image.
 
     Args:
       key: PRNG key, consumed.
-      images: `[B, H, W, C]`, floating point, in [0, 1]. Saturation does nothing where C is not 3.
-      num_ops: operations in a row, at least 1; fixes the length of a loop, so it cannot be traced.
-      magnitude: on the paper's scale, at least 0; 10 is AutoAugment's largest, and beyond it the ranges go on (factors
-        and thresholds stop at 0, posterize at 1 bit). May be traced.
-      fill: what comes in from outside the image, one number or one per channel; may be traced.
+      images: `[B, H, W, C]`, floating point, in [0, 1]. Saturation has no effect unless C is 3.
+      num_ops: number of operations per image, at least 1; fixes the length of a loop, so it cannot be traced.
+      magnitude: magnitude on the scale of the paper, at least 0. 10 is AutoAugment's largest; the ranges continue above
+        it (factors and thresholds stop at 0, posterize at 1 bit). May be traced.
+      fill: value outside the image, one number or one per channel; may be traced.
 
     Returns:
-      `[B, H, W, C]` in [0, 1], dtype of `images`; operations, signs and order are drawn per image.
+      `[B, H, W, C]` in [0, 1], dtype of `images`; operations and signs are drawn independently for each image.
 
     Raises:
       ValueError: `num_ops` is below 1, `magnitude` is negative, or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `num_ops` is no Python integer, `images` is not floating point, or `key` is no typed key.
+      TypeError: `num_ops` is not a Python integer, `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
       >>> images = jnp.linspace(0.0, 1.0, 4 * 8 * 8).reshape(4, 8, 8, 1)
       >>> out = rand_augment(jax.random.key(3), images)
-      >>> (jnp.abs(out - images) > 0.01).any((1, 2, 3)).tolist()  # each image went its own way
+      >>> (jnp.abs(out - images) > 0.01).any((1, 2, 3)).tolist()  # which images have visibly changed
       [True, True, False, True]
 
     References:
@@ -86,38 +86,39 @@ def rand_augment(
     sign = jax.random.rademacher(sign_key, (num_ops, b), jnp.float32)
     strength = jnp.broadcast_to(jnp.asarray(magnitude, jnp.float32) / 10.0, (b,))
 
-    def operated(images: Array, draws: tuple[Array, Array]) -> tuple[Array, None]:
-        return _operated(images, *draws, strength, reach, fill), None
+    def body(images: Array, draws: tuple[Array, Array]) -> tuple[Array, None]:
+        return _after_operations(images, *draws, strength, reach, fill), None
 
-    return jax.lax.scan(operated, images, (choice, sign))[0]
+    return jax.lax.scan(body, images, (choice, sign))[0]
 
 
 @checked_images
 def trivial_augment(
     key: Key[Array, ""], images: Float[Array, "b h w c"], *, fill: Fill = 0.0
 ) -> Float[Array, "b h w c"]:
-    """Images through one operation each, the operation and its strength drawn for every image alone.
+    """Applies one random operation of random strength to each image.
 
-    The operations are those of `rand_augment`, the strength is uniform on {0, 1/30, ..., 1} of the paper's wide
-    ranges: a shear of 0.99, 32 pixels, 135 degrees, a factor of 1 ± 0.99, 6 bits of 8, a threshold of 1 - strength.
+    The operations are those of `rand_augment`. The strength is uniform on {0, 1/30, ..., 1}, as a share of the wide
+    ranges of the paper: a shear of 0.99, 32 pixels, 135 degrees, a factor of 1 ± 0.99, and 6 of 8 bits; the threshold
+    of solarize is 1 - strength.
 
     Args:
       key: PRNG key, consumed.
-      images: `[B, H, W, C]`, floating point, in [0, 1]. Saturation does nothing where C is not 3.
-      fill: what comes in from outside the image, one number or one per channel; may be traced.
+      images: `[B, H, W, C]`, floating point, in [0, 1]. Saturation has no effect unless C is 3.
+      fill: value outside the image, one number or one per channel; may be traced.
 
     Returns:
-      `[B, H, W, C]` in [0, 1], dtype of `images`; operation, strength and sign are drawn per image.
+      `[B, H, W, C]` in [0, 1], dtype of `images`; operation, strength and sign are drawn independently for each image.
 
     Raises:
       ValueError: `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
       >>> images = jnp.linspace(0.0, 1.0, 4 * 8 * 8).reshape(4, 8, 8, 1)
       >>> out = trivial_augment(jax.random.key(0), images)
-      >>> (jnp.abs(out - images) > 0.01).any((1, 2, 3)).tolist()  # each image went its own way
+      >>> (jnp.abs(out - images) > 0.01).any((1, 2, 3)).tolist()  # which images have visibly changed
       [True, False, False, True]
 
     References:
@@ -130,10 +131,10 @@ def trivial_augment(
     choice = jax.random.randint(choice_key, (b,), 0, len(OPERATIONS))
     strength = jax.random.randint(strength_key, (b,), 0, 31).astype(jnp.float32) / 30.0
     sign = jax.random.rademacher(sign_key, (b,), jnp.float32)
-    return _operated(images, choice, sign, strength, reach, fill)
+    return _after_operations(images, choice, sign, strength, reach, fill)
 
 
-def _operated(
+def _after_operations(
     images: Float[Array, "b h w c"],
     choice: Int32[Array, " b"],
     sign: Float[Array, " b"],
@@ -141,25 +142,24 @@ def _operated(
     reach: Reach,
     fill: Fill,
 ) -> Float[Array, "b h w c"]:
-    """Returns each image after the operation that it has drawn."""
+    """Returns each image after its operation."""
 
-    def where(names: tuple[str, ...], value: Array, otherwise: Array) -> Array:
-        drawn = jnp.isin(choice, jnp.array([OPERATIONS.index(name) for name in names], jnp.int32))
-        return jnp.where(drawn, value, otherwise)
+    def where_chosen(name: str, value: Array, otherwise: Array) -> Array:
+        return jnp.where(choice == OPERATIONS.index(name), value, otherwise)
 
-    def only(name: str, value: Array) -> Array:
-        return where((name,), value, jnp.zeros_like(value))
+    def or_zero(name: str, value: Array) -> Array:
+        return where_chosen(name, value, jnp.zeros_like(value))
 
     signed = sign * strength
-    angle = only("rotate", jnp.deg2rad(reach.degrees * signed))
+    angle = or_zero("rotate", jnp.deg2rad(reach.degrees * signed))
     cos, sin = jnp.cos(angle), jnp.sin(angle)
-    dy, dx = (only(f"translate_{axis}", signed * most) for axis, most in zip("yx", reach.translation, strict=True))
-    along_x, along_y = (only(f"shear_{axis}", signed * reach.shear) for axis in "xy")
+    dy, dx = (or_zero(f"translate_{axis}", signed * most) for axis, most in zip("yx", reach.translation, strict=True))
+    along_x, along_y = (or_zero(f"shear_{axis}", signed * reach.shear) for axis in "xy")
     inverse = [cos, along_y + sin, dy, along_x - sin, cos, dx]
 
     amount = jnp.maximum(1.0 + signed * reach.factor, 0.0)
-    amount = where(("posterize",), jnp.maximum(8.0 - jnp.round(strength * reach.bits), 1.0), amount)
-    amount = where(("solarize",), jnp.maximum(1.0 - strength, 0.0), amount)
+    amount = where_chosen("posterize", jnp.maximum(8.0 - jnp.round(strength * reach.bits), 1.0), amount)
+    amount = where_chosen("solarize", jnp.maximum(1.0 - strength, 0.0), amount)
 
     def by_factor(step: Step) -> Callable[[Array, Array], Array]:
         return lambda x, p: on_planes(lambda planes: step(planes, p[:, 6]), x)

@@ -1,7 +1,7 @@
-"""Images read at fractional places, by one convention for all geometry.
+"""Resampling of images at fractional coordinates, with one convention for all geometric augmentations.
 
-Pixel (i, j) is the point (i, j), its center; coordinates are (y, x) with y downwards. Matrices map points of the output
-to points of the input, both measured from the center of the image, ((H - 1) / 2, (W - 1) / 2).
+The center of pixel (i, j) has the coordinates (y, x) = (i, j), with y pointing down. Matrices map points of the output
+to points of the input, both relative to the center of the image, ((H - 1) / 2, (W - 1) / 2).
 """
 
 from typing import Literal
@@ -18,15 +18,16 @@ Fill = ArrayLike | tuple[ArrayLike, ...]
 
 
 def check_fill(function: str, fill: Fill, channels: int) -> None:
-    """Raises unless `fill` is one number, or one per channel."""
+    """Raises unless `fill` is one number or one per channel."""
     if jnp.shape(jnp.asarray(fill)) not in ((), (1,), (channels,)):
         raise ValueError(
-            f"{function} takes one fill, or one per channel of {channels}; got {concrete(fill) or fill!r}."
+            f"{function} takes one number, or one for each of the {channels} channels, for fill; "
+            f"got {concrete(fill) or fill!r}."
         )
 
 
 def check_sampling(function: str, interpolation: str, border: str, fill: Fill, channels: int) -> None:
-    """Raises unless the three options that all geometry shares are what they should be."""
+    """Raises unless the options that all geometric augmentations share are valid."""
     check_choice(function, "interpolation", interpolation, ("bilinear", "nearest"))
     check_choice(function, "border", border, ("constant", "reflect"))
     check_fill(function, fill, channels)
@@ -40,10 +41,10 @@ def resampled(
     border: Border = "constant",
     fill: Fill = 0.0,
 ) -> Float[Array, "b h w c"]:
-    """Returns out[p] = in[A p + t], with `inverse` = [A | t] per example, acting on (y, x) from the center.
+    """Returns out[p] = in[A p + t], where `inverse` = [A | t] for each example and p = (y, x) from the center.
 
-    Beyond the border lies `fill` ("constant"), towards which the outermost half pixel fades, or the mirrored image
-    d c b a | a b c d | d c b a ("reflect", as scipy.ndimage names it).
+    Outside the border, the value is `fill` ("constant"; the outermost half pixel fades to it) or the mirrored image
+    d c b a | a b c d | d c b a ("reflect", as in scipy.ndimage).
     """
     _, h, w, _ = images.shape
     i = jnp.arange(h, dtype=jnp.float32)[None, :, None] - (h - 1) / 2
@@ -51,7 +52,7 @@ def resampled(
     m = inverse[:, :, :, None, None]
     y = m[:, 0, 0] * i + m[:, 0, 1] * j + m[:, 0, 2] + (h - 1) / 2
     x = m[:, 1, 0] * i + m[:, 1, 1] * j + m[:, 1, 2] + (w - 1) / 2
-    # A frame of one pixel, so that no tap has to be masked: the frame holds what lies beyond the border.
+    # A frame of one pixel holds the values outside the border, so that no tap has to be masked.
     frame = ((0, 0), (1, 1), (1, 1), (0, 0))
     if border == "reflect":
         y, x = _folded(y, h), _folded(x, w)
@@ -71,7 +72,7 @@ def read_at(
     *,
     interpolation: Interpolation,
 ) -> Float[Array, "b h w c"]:
-    """Returns the values at points (y, x) in [0, H - 1] and [0, W - 1]; y and x broadcast to `[b, h, w]`."""
+    """Returns the values at the points (y, x) in [0, H - 1] x [0, W - 1]; y and x broadcast to `[b, h, w]`."""
     b, height, width, c = canvas.shape
     pixels = canvas.reshape(b * height * width, c)
     image = (jnp.arange(b, dtype=jnp.int32) * (height * width))[:, None, None]
@@ -79,31 +80,31 @@ def read_at(
     def pixel(row: Array, column: Array) -> Array:
         return pixels.at[row + column].get(mode="promise_in_bounds")
 
-    # What depends on y alone, or on x alone, is computed before they broadcast.
+    # Terms that depend only on y or only on x are computed before they broadcast.
     if interpolation == "nearest":
         return pixel(image + _index(y + 0.5, height) * width, _index(x + 0.5, width))
     top, bottom, down = _taps(y, height)
     left, right, over = _taps(x, width)
     top, bottom = image + top * width, image + bottom * width
 
-    def between(row: Array) -> Array:
+    def along_x(row: Array) -> Array:
         return (1.0 - over) * pixel(row, left).astype(jnp.float32) + over * pixel(row, right).astype(jnp.float32)
 
-    return ((1.0 - down) * between(top) + down * between(bottom)).astype(canvas.dtype)
+    return ((1.0 - down) * along_x(top) + down * along_x(bottom)).astype(canvas.dtype)
 
 
 def _taps(v: Array, length: int) -> tuple[Array, Array, Array]:
-    """Returns the two pixels around each point and the weight `[..., 1]` of the second."""
+    """Returns the two pixels next to each point and the weight `[..., 1]` of the second."""
     first = _index(v, length)
     return first, jnp.minimum(first + 1, length - 1), (v - first.astype(jnp.float32))[..., None]
 
 
 def _index(v: Array, length: int) -> Array:
-    """Returns floor(v), in bounds even where v is not a number."""
+    """Returns floor(v), clipped to the bounds even if v is NaN."""
     return jnp.clip(jnp.floor(v).astype(jnp.int32), 0, length - 1)
 
 
 def _folded(v: Array, length: int) -> Array:
-    """Returns the point in [-1/2, length - 1/2] that v is the mirror image of."""
+    """Returns the point in [-1/2, length - 1/2] whose mirror image is v."""
     v = jnp.mod(v + 0.5, 2.0 * length)
     return jnp.minimum(v, 2.0 * length - v) - 0.5

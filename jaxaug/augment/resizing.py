@@ -1,4 +1,4 @@
-"""The random crop that is resized."""
+"""Random crops that are resized to a fixed size."""
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -19,18 +19,18 @@ def resized_crop(
     aspect: tuple[ArrayLike, ArrayLike] = (3 / 4, 4 / 3),
     interpolation: Interpolation = "bilinear",
 ) -> Float[Array, "b h2 w2 c"]:
-    """A random box of each image, resized to one size.
+    """Crops a random box from each image and resizes it to a fixed size.
 
-    The box has a share of the image's area uniform on `area` and a log-uniform `aspect` (width / height, in pixels),
-    rounded to whole pixels, and a uniform place. The first of ten draws that fits inside the image is taken; if none
-    does, the largest central box with the nearest allowed aspect. Pixel (i, j) of the output is read at
-    (i + 1/2) h / H' - 1/2 of the box, which is not smoothed before.
+    The share of the image area is uniform on `area` and the aspect ratio (width / height, in pixels) log-uniform on
+    `aspect`, rounded to whole pixels, and the position is uniform. The first of ten draws that fits inside the image is
+    used; if none fits, the largest central box with the nearest allowed aspect ratio. Row i of the output is read at
+    (i + 1/2) h / H' - 1/2 in a box of height h, and columns in the same way. The box is not smoothed first.
 
     Args:
       key: PRNG key, consumed.
       images: `[B, H, W, C]`, floating point, any range.
-      size: output side in pixels, or (height, width); None keeps H and W. Fixes a shape, so it cannot be traced.
-      area: smallest and largest share of the area, in (0, 1]; may be traced.
+      size: side of the output in pixels, or (height, width); None keeps H and W. Fixes a shape, so it cannot be traced.
+      area: smallest and largest share of the image area, in (0, 1]; may be traced.
       aspect: smallest and largest width / height, above 0; may be traced.
       interpolation: "bilinear" or "nearest".
 
@@ -38,9 +38,9 @@ def resized_crop(
       `[B, H', W', C]`, dtype of `images`; one box per image.
 
     Raises:
-      ValueError: a `size` below 1, `area` is no ascending pair in (0, 1], `aspect` none above 0, an unknown
-        `interpolation`, or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `size` is no Python integer, `images` is not floating point, or `key` is no typed key.
+      ValueError: `size` is below 1, `area` is not an ascending pair in (0, 1], `aspect` is not an ascending pair above
+        0, `interpolation` is unknown, or `images` is not a non-empty `[B, H, W, C]`.
+      TypeError: `size` is not a Python integer, `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -74,7 +74,7 @@ def resized_crop(
 
 
 def read_points(start: Array, side: Array, length: int, *, nearest: bool) -> Float[Array, "b length"]:
-    """Returns where along one axis the output's pixels are read: inside the box, so that nothing beyond it shows."""
+    """Returns the coordinates along one axis at which to read the box, clipped so that no pixel outside it is used."""
     first, step = start.astype(jnp.float32)[:, None], side.astype(jnp.float32)[:, None] / length
     within = (jnp.arange(length, dtype=jnp.float32) + 0.5)[None, :] * step
     if nearest:  # the pixel whose square holds the point

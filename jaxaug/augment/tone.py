@@ -1,4 +1,4 @@
-"""Augmentations by a curve from old values to new ones, on [0, 1]."""
+"""Augmentations that map pixel values in [0, 1] to new values by a tone curve."""
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -12,9 +12,7 @@ _LEVELS = 256
 
 @checked_images
 def invert(key: Key[Array, ""], images: Float[Array, "b h w c"], *, prob: ArrayLike = 0.5) -> Float[Array, "b h w c"]:
-    """Images turned into their negative, each with probability `prob`.
-
-    out = 1 - in where the image's own coin, Bernoulli(prob), says so.
+    """Inverts each image with probability `prob`: out = 1 - in.
 
     Args:
       key: PRNG key, consumed.
@@ -22,11 +20,11 @@ def invert(key: Key[Array, ""], images: Float[Array, "b h w c"], *, prob: ArrayL
       prob: probability in [0, 1]; may be traced.
 
     Returns:
-      `[B, H, W, C]`, dtype of `images`; one coin per image.
+      `[B, H, W, C]`, dtype of `images`; drawn independently for each image.
 
     Raises:
       ValueError: `prob` is outside [0, 1], or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -41,21 +39,21 @@ def invert(key: Key[Array, ""], images: Float[Array, "b h w c"], *, prob: ArrayL
 def solarize(
     key: Key[Array, ""], images: Float[Array, "b h w c"], *, threshold: ArrayLike = 0.5
 ) -> Float[Array, "b h w c"]:
-    """Images whose bright values are inverted.
+    """Inverts the bright values of images.
 
-    out = in where in < t, else 1 - in. Nothing is drawn: the key has no effect.
+    out = in if in < t, and 1 - in otherwise. This is deterministic: the key has no effect.
 
     Args:
       key: PRNG key, unused.
       images: `[B, H, W, C]`, floating point, in [0, 1].
-      threshold: t; above 1 nothing changes. May be traced.
+      threshold: t; above 1 it has no effect. May be traced.
 
     Returns:
       `[B, H, W, C]`, dtype of `images`.
 
     Raises:
       ValueError: `threshold` is not finite, or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -68,21 +66,22 @@ def solarize(
 
 @checked_images
 def posterize(key: Key[Array, ""], images: Float[Array, "b h w c"], *, bits: ArrayLike = 4) -> Float[Array, "b h w c"]:
-    """Images of which the highest `bits` of the 8 bits per value are kept.
+    """Keeps the highest `bits` of the 8 bits per value.
 
-    out = 2^(8-b) floor(round(255 in) / 2^(8-b)) / 255, in clipped to [0, 1]. Nothing is drawn: the key has no effect.
+    out = 2^(8-b) floor(round(255 in) / 2^(8-b)) / 255, with `in` clipped to [0, 1]. This is deterministic: the key has
+    no effect.
 
     Args:
       key: PRNG key, unused.
       images: `[B, H, W, C]`, floating point, in [0, 1].
-      bits: b, a whole number from 1 to 8, where 8 rounds to the nearest level; may be traced.
+      bits: b, an integer from 1 to 8; 8 rounds to the nearest level. May be traced.
 
     Returns:
       `[B, H, W, C]` in [0, 1], dtype of `images`.
 
     Raises:
       ValueError: `bits` is outside [1, 8], or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -98,10 +97,9 @@ def posterize(key: Key[Array, ""], images: Float[Array, "b h w c"], *, bits: Arr
 def autocontrast(
     key: Key[Array, ""], images: Float[Array, "b h w c"], *, prob: ArrayLike = 0.5
 ) -> Float[Array, "b h w c"]:
-    """Images stretched to the full range in every channel, each with probability `prob`.
+    """Stretches every channel of each image to the full range with probability `prob`.
 
-    out = (in - min) / (max - min) over the pixels of a channel, where the image's own coin, Bernoulli(prob), says so;
-    a channel of one value stays.
+    out = (in - min) / (max - min) over the pixels of a channel. Constant channels stay the same.
 
     Args:
       key: PRNG key, consumed.
@@ -109,11 +107,11 @@ def autocontrast(
       prob: probability in [0, 1]; may be traced.
 
     Returns:
-      `[B, H, W, C]`, in [0, 1] where it was stretched, dtype of `images`; one coin per image.
+      `[B, H, W, C]`, dtype of `images`, with stretched channels in [0, 1]; drawn independently for each image.
 
     Raises:
       ValueError: `prob` is outside [0, 1], or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -126,11 +124,11 @@ def autocontrast(
 
 @checked_images
 def equalize(key: Key[Array, ""], images: Float[Array, "b h w c"], *, prob: ArrayLike = 0.5) -> Float[Array, "b h w c"]:
-    """Images whose histogram is made even in every channel, each with probability `prob`.
+    """Equalizes the histogram of every channel of each image with probability `prob`.
 
-    On the 256 levels v = round(255 in), as Pillow does it: with n(v) the pixels of level v, N(v) those below, and
-    s = (pixels - n(v_max)) div 255, level v becomes min((s div 2 + N(v)) div s, 255); where s is 0 it stays. An image
-    that its coin, Bernoulli(prob), leaves out keeps its values.
+    As in Pillow, this uses the 256 levels v = round(255 in). With n(v) pixels of level v, N(v) pixels below it, and
+    s = (pixels - n(v_max)) div 255, level v becomes min((s div 2 + N(v)) div s, 255). If s is 0, levels stay the same.
+    Images that are not drawn keep their values.
 
     Args:
       key: PRNG key, consumed.
@@ -138,11 +136,11 @@ def equalize(key: Key[Array, ""], images: Float[Array, "b h w c"], *, prob: Arra
       prob: probability in [0, 1]; may be traced.
 
     Returns:
-      `[B, H, W, C]` in [0, 1], dtype of `images`; one coin per image.
+      `[B, H, W, C]` in [0, 1], dtype of `images`; drawn independently for each image.
 
     Raises:
       ValueError: `prob` is outside [0, 1], or `images` is not a non-empty `[B, H, W, C]`.
-      TypeError: `images` is not floating point, or `key` is no typed key.
+      TypeError: `images` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -160,12 +158,12 @@ def inverted(images: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
 
 
 def solarized(images: Float[Array, "b h w c"], threshold: Float[Array, " b"]) -> Float[Array, "b h w c"]:
-    """Returns the images, inverted from the threshold upwards."""
+    """Returns the images with values at or above the threshold inverted."""
     return jnp.where(images.astype(jnp.float32) < threshold[:, None, None, None], images, inverted(images))
 
 
 def posterized(images: Float[Array, "b h w c"], bits: Float[Array, " b"]) -> Float[Array, "b h w c"]:
-    """Returns the images with so many of 8 bits kept."""
+    """Returns the images with the given number of 8 bits kept."""
     step = jnp.exp2(8.0 - bits)[:, None, None, None]
     return (jnp.floor(_levels(images) / step) * step / 255.0).astype(images.dtype)
 
@@ -182,14 +180,15 @@ def equalized(images: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
     b, h, w, c = images.shape
     level = _levels(images).astype(jnp.int32)
     channel = jnp.arange(b * c, dtype=jnp.int32).reshape(b, 1, 1, c)
-    place = (channel * _LEVELS + level).ravel()  # each channel of each image has a histogram of its own
-    count = jnp.zeros(b * c * _LEVELS, jnp.int32).at[place].add(1, mode="promise_in_bounds").reshape(b * c, _LEVELS)
+    bin_index = (channel * _LEVELS + level).ravel()  # each channel of each image has its own histogram
+    count = jnp.zeros(b * c * _LEVELS, jnp.int32).at[bin_index].add(1, mode="promise_in_bounds")
+    count = count.reshape(b * c, _LEVELS)
     below = jnp.cumsum(count, axis=1) - count
     largest = jnp.max(level, axis=(1, 2)).reshape(b * c, 1)
     step = (h * w - jnp.take_along_axis(count, largest, axis=1)) // 255
     curve = jnp.minimum((step // 2 + below) // jnp.maximum(step, 1), 255)
     curve = jnp.where(step > 0, curve, jnp.arange(_LEVELS, dtype=jnp.int32)[None, :])
-    new = curve.ravel().at[place].get(mode="promise_in_bounds").reshape(images.shape)
+    new = curve.ravel().at[bin_index].get(mode="promise_in_bounds").reshape(images.shape)
     return (new.astype(jnp.float32) / 255.0).astype(images.dtype)
 
 

@@ -1,4 +1,4 @@
-"""Which box of an image is decoded, where not the whole of it is."""
+"""The box to decode from an image: random for training, central for evaluation."""
 
 import math
 
@@ -15,10 +15,10 @@ def random_box(
     area: tuple[float, float] = (0.08, 1.0),
     aspect: tuple[float, float] = (3 / 4, 4 / 3),
 ) -> tuple[int, int, int, int]:
-    """Returns top, left, height and width of a random box, of the law of `jaxaug.augment.resized_crop`.
+    """Returns top, left, height and width of a random box with the distribution of `jaxaug.augment.resized_crop`.
 
-    The share of the area is uniform, width / height log-uniform, the place uniform. The first of ten draws that fits
-    inside is taken; if none does, the largest central box with the nearest allowed aspect.
+    The share of the area is uniform, width / height is log-uniform, and the position is uniform. The first of ten draws
+    that fits inside the image is used; if none fits, the largest central box with the nearest allowed aspect ratio.
     """
     shares = rng.uniform(*area, _TRIES) * height * width
     aspects = np.exp(rng.uniform(math.log(aspect[0]), math.log(aspect[1]), _TRIES))
@@ -33,9 +33,9 @@ def random_box(
 
 
 def central_box(height: int, width: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Returns the central box of the output's proportions whose sides are 7/8 of the largest such box's.
+    """Returns the central box with the aspect ratio of the output and 7/8 of the sides of the largest such box.
 
-    The usual evaluation of networks trained on random boxes: of 256 pixels on the shorter side the central 224.
+    This is the usual evaluation of networks trained on random boxes: the central 224 of 256 pixels.
     """
     scale = min(height / size[0], width / size[1]) * 7 / 8
     return _central(height, width, max(1, math.floor(size[0] * scale)), max(1, math.floor(size[1] * scale)))

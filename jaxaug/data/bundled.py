@@ -1,4 +1,4 @@
-"""The small datasets that come with scikit-learn, so that everything runs without a download."""
+"""The small datasets of scikit-learn, which need no download."""
 
 import numpy as np
 
@@ -9,10 +9,10 @@ BUNDLED = ("breast_cancer", "digits", "iris", "wine")
 
 
 def bundled_dataset(name: str) -> Dataset:
-    """Returns one of `BUNDLED` under a fixed stratified split, 80 % to train on and 20 % to test on.
+    """Returns one of `BUNDLED` with a fixed stratified split, 80% for training and 20% for testing.
 
-    `digits` are uint8 images `[N, 8, 8, 1]`, their 17 gray levels spread over 0..255; the others are float32 features
-    standardized by mean and standard deviation of the training split.
+    `digits` consists of uint8 images `[N, 8, 8, 1]` whose 17 gray levels are scaled to 0..255. The others are float32
+    features, standardized by the mean and standard deviation of the training split.
     """
     import sklearn.datasets
 

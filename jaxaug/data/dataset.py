@@ -1,4 +1,4 @@
-"""What a dataset is: checked arrays of inputs and labels, one pair for each split."""
+"""A dataset: validated inputs and labels for each split."""
 
 import functools
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """A classification dataset in memory, or with images to be decoded on their way, checked when it is made.
+    """A classification dataset, in memory or decoded on demand, which is validated on creation.
 
     Args:
-      name: the name it was loaded by.
-      train: the split to train on; images uint8 `[N, H, W, C]`, or standardized feature vectors float32 `[N, D]`;
-        labels int32 `[N]`.
-      test: the split to test on, of the same dtype and example shape.
-      class_names: one name for each class; class k is label k.
-      validation: a third split, or None.
+      name: the name that it was loaded by.
+      train: training split: images uint8 `[N, H, W, C]`, or standardized feature vectors float32 `[N, D]`; labels int32
+        `[N]`.
+      test: test split, with the same dtype and example shape.
+      class_names: one name for each class; label k means class k.
+      validation: validation split, or None.
 
     Raises:
-      TypeError: the dtype of images or labels is another one.
-      ValueError: a split is empty, counts or shapes disagree, a label is out of range, a feature is NaN or infinite.
+      TypeError: images or labels have another dtype.
+      ValueError: a split is empty, counts or shapes disagree, a label is out of range, or a feature is NaN or infinite.
 
     Example:
       >>> images, labels = np.zeros((4, 2, 2, 1), np.uint8), np.array([0, 1, 1, 0], np.int32)
@@ -51,13 +51,13 @@ class Dataset:
 
     def __post_init__(self):
         if not self.class_names:
-            raise ValueError(f"dataset {self.name}: it has no class names, at least one is expected.")
+            raise ValueError(f"dataset {self.name}: expected at least one class name; got none.")
         for split, (images, labels) in self.splits.items():
             _check_split(f"dataset {self.name}, split {split}", images, labels, self.num_classes)
             if images.shape[1:] != self.shape or images.dtype != self.train.images.dtype:
                 raise ValueError(
                     f"dataset {self.name}: examples are {images.dtype}{images.shape[1:]} in split {split} but "
-                    f"{self.train.images.dtype}{self.shape} in split train; they have to agree."
+                    f"{self.train.images.dtype}{self.shape} in split train; both must be the same."
                 )
 
     def __repr__(self):
@@ -66,7 +66,7 @@ class Dataset:
 
     @property
     def splits(self) -> dict[str, Split]:
-        """The splits there are, by name."""
+        """The existing splits by name."""
         pairs = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: split for name, split in pairs.items() if split is not None}
 
@@ -82,7 +82,7 @@ class Dataset:
 
     @property
     def streamed(self) -> bool:
-        """Whether the images lie encoded on disk, and are decoded batch by batch."""
+        """Whether the images are encoded on disk and decoded batch by batch."""
         return isinstance(self.train.images, EncodedImages)
 
     @property
@@ -92,7 +92,7 @@ class Dataset:
 
     @property
     def std(self) -> np.ndarray:
-        """Standard deviation in the same way, at least 1e-6; ones for feature vectors, standardized already."""
+        """Standard deviation of each channel, at least 1e-6; ones for feature vectors, which are standardized."""
         return self._moments[1]
 
     @functools.cached_property
@@ -114,7 +114,7 @@ class Dataset:
 
 
 def _check_split(where: str, images: Any, labels: Any, num_classes: int) -> None:
-    """Raises unless images and labels are of the dtypes, ranks, counts and ranges that `Split` states."""
+    """Raises unless images and labels have the dtypes, ranks, counts and ranges that `Split` documents."""
     arrays = isinstance(images, np.ndarray | EncodedImages) and isinstance(labels, np.ndarray)
     if not (arrays and images.dtype in (np.uint8, np.float32) and labels.dtype == np.int32):
         raise TypeError(
@@ -134,9 +134,9 @@ def _check_split(where: str, images: Any, labels: Any, num_classes: int) -> None
     if outside.any():
         index = int(np.argmax(outside))
         raise ValueError(
-            f"{where}: label {labels[index]} of example {index} is out of range, [0, {num_classes}) is expected."
+            f"{where}: expected labels in [0, {num_classes}); got label {labels[index]} in example {index}."
         )
     if images.dtype == np.float32:
         bad = ~np.isfinite(images).all(axis=1)
         if bad.any():
-            raise ValueError(f"{where}: example {int(np.argmax(bad))} holds a NaN or infinite feature.")
+            raise ValueError(f"{where}: expected finite features; example {int(np.argmax(bad))} has a NaN or infinity.")

@@ -1,4 +1,4 @@
-"""Images that stay as they are stored, and are decoded when they are asked for."""
+"""Images that stay encoded and are decoded on demand."""
 
 import dataclasses
 import functools
@@ -16,38 +16,40 @@ from jaxaug.data.decoding import decoded, in_chunks
 CropKind = Literal["none", "random", "central"]
 OnCorrupt = Literal["stop", "skip"]
 
-# Images decoded for the moments of a set that is not in memory: their means are then known to a few thousandths.
-_SAMPLE = 2000
+# Number of images to estimate mean and standard deviation from if the images are not in memory; the error of the mean
+# is then a few thousandths.
+_SAMPLE_SIZE = 2000
 
 
 class Stored(NamedTuple):
-    """An image as it is stored."""
+    """An encoded image."""
 
-    where: str  # for the sentence that says that it cannot be read
+    where: str  # names the image in error messages
     content: Path | bytes
 
 
 class Decoded(NamedTuple):
-    """An image, and which example it is of: another one than was asked for where that cannot be read."""
+    """An image, and its example, which differs from the requested one if that cannot be read."""
 
     image: np.ndarray  # uint8 [H, W, C]
     place: int
-    skipped: int  # how many could not be read on the way
+    skipped: int  # number of unreadable images before this one
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EncodedImages:
-    """Images of one size that are decoded when they are asked for, in place of an array uint8 `[N, H, W, C]`.
+    """Images of one size that are decoded on demand, used like an array uint8 `[N, H, W, C]`.
 
-    An index array, a slice or a mask gives a part of them, still encoded; an integer gives an image, `np.asarray` all.
+    Indexing with an array, a slice or a mask returns a part of them, still encoded. Indexing with an integer returns a
+    decoded image, and `np.asarray` decodes all images.
 
     Args:
-      read: from numbers of images to how they are stored; it can be pickled.
+      read: function from the numbers of images to the encoded images; it must be picklable.
       index: int `[N]`, the numbers of the images.
       shape_of_one: (H, W, C).
-      resized: whether images of another size are resized to that; else they are refused.
-      crop: what of an image is resized: all of it, a random box, or the central one.
-      on_corrupt: "stop" raises for an image that cannot be read; "skip" takes the next one that can.
+      resized: whether to resize images of another size; if not, they raise an error.
+      crop: which part of an image to use: all of it ("none"), a random box or the central box.
+      on_corrupt: "stop" raises an error for an unreadable image; "skip" uses the next readable one.
     """
 
     read: Callable[[Sequence[int]], Sequence[Stored]]
@@ -83,10 +85,10 @@ class EncodedImages:
         return images if dtype is None else images.astype(dtype)
 
     def decoded(self, places: Sequence[int], seed: tuple[int, ...] = (0,)) -> list[Decoded]:
-        """Returns the images at these places, the random box of each drawn from the seed and its place alone.
+        """Returns the images at these places; the random box of each depends only on the seed and its place.
 
         Raises:
-          ValueError: one cannot be read, and is not to be skipped, or none can be read.
+          ValueError: an image cannot be read and must not be skipped, or no image can be read.
         """
         stored = self.read(self.index[list(places)].tolist())
         return [self._decoded(place, image, seed) for place, image in zip(places, stored, strict=True)]
@@ -102,7 +104,7 @@ class EncodedImages:
                 last = error
             place = (place + 1) % len(self)
             (stored,) = self.read([int(self.index[place])])
-        raise ValueError(f"none of {len(self)} images can be read; the last: {last}")
+        raise ValueError(f"none of the {len(self)} images can be read; the last error: {last}")
 
     def pixels(self, stored: Stored, seed: tuple[int, ...]) -> np.ndarray:
         """Returns uint8 `[H, W, C]` of an image, or raises `ValueError`."""
@@ -117,14 +119,14 @@ class EncodedImages:
         )
         if image.shape != self.shape_of_one:
             raise ValueError(
-                f"{stored.where}: images differ in size, this one is {image.shape[:2]} and the first "
-                f"{self.shape_of_one[:2]}; say which one they are resized to, as image_size=(height, width)."
+                f"{stored.where}: expected images of one size; this one is {image.shape[:2]} and the first is "
+                f"{self.shape_of_one[:2]}. Pass image_size=(height, width) to resize them."
             )
         return image
 
 
 def in_memory(images: EncodedImages, labels: np.ndarray, *, what: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns all images and labels, in their order; with `on_corrupt="skip"` without those that cannot be read."""
+    """Returns all images and labels in order; with `on_corrupt="skip"`, without the unreadable ones."""
     array, broken, lock = np.empty(images.shape, np.uint8), dict[int, str](), threading.Lock()
 
     def work(chunk: range) -> None:
@@ -141,7 +143,7 @@ def in_memory(images: EncodedImages, labels: np.ndarray, *, what: str) -> tuple[
     if not broken:
         return array, labels
     warnings.warn(
-        f"{what}: {len(broken)} of {len(images)} images cannot be read and are left out; the first: "
+        f"{what}: skipped {len(broken)} of {len(images)} images, which cannot be read; the first error: "
         f"{broken[min(broken)]}",
         stacklevel=2,
     )
@@ -150,8 +152,8 @@ def in_memory(images: EncodedImages, labels: np.ndarray, *, what: str) -> tuple[
 
 
 def for_moments(images: Any) -> np.ndarray:
-    """Returns the images whose mean and deviation stand for all: all that are in memory, a fixed sample of others."""
+    """Returns the images to compute the mean and standard deviation from: all if in memory, else a fixed sample."""
     if not isinstance(images, EncodedImages):
         return images
-    places = np.sort(np.random.default_rng(0).permutation(len(images))[:_SAMPLE])
+    places = np.sort(np.random.default_rng(0).permutation(len(images))[:_SAMPLE_SIZE])
     return np.asarray(dataclasses.replace(images[places], crop="none"))

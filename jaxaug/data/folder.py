@@ -1,4 +1,4 @@
-"""Datasets that are folders of image files, one folder for each class."""
+"""Datasets of image files, with one folder for each class."""
 
 import dataclasses
 from collections import Counter
@@ -17,36 +17,37 @@ HELD_OUT = ("test", "val", "validation")
 
 
 def folder_dataset(path: str, *, size: tuple[int, int] | None, on_corrupt: OnCorrupt) -> Dataset:
-    """Returns the images below `path` as RGB, all of one size, encoded as they are in their files.
+    """Returns the images below `path` as RGB with one size, still encoded.
 
-    Training images are `train/<class>/*`; test images are in the first folder there is of `test`, `val` and
-    `validation`, and where there is a second one that is the validation split. Files are .jpg, .jpeg and .png in
-    either case; hidden files and folders, and files of other suffixes, are passed over. Classes are the folders of
-    `train`, sorted by name; the order of the examples is that of class, then file name.
+    Training images are `train/<class>/*`. Test images are in the first existing folder of `test`, `val` and
+    `validation`; if there is a second one, it is the validation split. Files have the suffix .jpg, .jpeg or .png, in
+    upper or lower case; hidden files and folders, and files with other suffixes, are ignored. Classes are the folders
+    of `train`, sorted by name. Examples are sorted by class and then by file name.
 
     Args:
       path: the folder; `~` is expanded.
-      size: (H, W) to resize to; None: the size most common among the training images.
-      on_corrupt: what is done about a file that is no image.
+      size: (H, W) to resize to; None means the most common size among the training images.
+      on_corrupt: whether to stop at or skip a file that cannot be read.
     """
     if not path:
-        raise ValueError("folder: takes a path, as in folder:~/images; got none.")
+        raise ValueError("folder: takes a path, for example folder:~/images; got none.")
     root = Path(path).expanduser()
     if not (root / "train").is_dir():
         raise FileNotFoundError(
-            f"folder:{_shown(path)} takes a folder that holds train/<class>/; there is no {_shown(root / 'train')}."
+            f"folder:{_shown(path)} takes a folder with train/<class>/; there is no {_shown(root / 'train')}."
         )
     held_out = [root / name for name in HELD_OUT if (root / name).is_dir()]
     if not held_out:
         raise FileNotFoundError(
-            f"folder:{_shown(path)} takes a folder that holds test, val or validation; {_shown(root)} holds none."
+            f"folder:{_shown(path)} takes a folder with test, val or validation; {_shown(root)} has none of them."
         )
     classes = class_folders(root / "train")
     for folder in held_out:
         foreign = sorted(set(class_folders(folder)) - set(classes))
         if foreign:
             raise ValueError(
-                f"{_shown(folder)} holds the class {foreign[0]!r}, which is not among the classes of train."
+                f"{_shown(folder)} has the class {foreign[0]!r}, which is not a class of train; remove the folder or "
+                "add training images."
             )
 
     files = [class_files(folder, classes) for folder in (root / "train", *held_out[:2])]
@@ -56,20 +57,20 @@ def folder_dataset(path: str, *, size: tuple[int, int] | None, on_corrupt: OnCor
 
 
 def _shown(path: str | Path) -> str:
-    """Returns the path as it stands in a sentence: a name may hold line breaks."""
+    """Returns the path for use in a message, without line breaks."""
     return one_line(str(path), limit=500)
 
 
 def visible(folder: Path) -> list[Path]:
-    """Returns what lies in `folder` and is not hidden, sorted by name."""
+    """Returns the files and folders in `folder` that are not hidden, sorted by name."""
     return sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=lambda p: p.name)
 
 
 def class_folders(folder: Path) -> list[str]:
-    """Returns the names of the class folders in `folder`, sorted."""
+    """Returns the sorted names of the class folders in `folder`."""
     names = [p.name for p in visible(folder) if p.is_dir()]
     if not names:
-        raise ValueError(f"{_shown(folder)} holds no class folders, at least one is expected.")
+        raise ValueError(f"expected at least one class folder in {_shown(folder)}; there is none.")
     return names
 
 
@@ -81,13 +82,13 @@ def class_files(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
             continue  # A held-out split may lack a class.
         files = [p for p in visible(folder / name) if p.suffix.lower() in SUFFIXES and not p.is_dir()]
         if not files:
-            raise ValueError(f"the class folder {_shown(folder / name)} holds no {', '.join(SUFFIXES)} file.")
+            raise ValueError(f"the class folder {_shown(folder / name)} has no {', '.join(SUFFIXES)} file.")
         pairs += [(file, label) for file in files]
     return pairs
 
 
 def most_common_size(files: list[Path], on_corrupt: OnCorrupt) -> tuple[int, int]:
-    """Returns the (H, W) that most files have; of equally common ones, the one that comes first."""
+    """Returns the most common (H, W) of the files, and the first one among equally common sizes."""
     sizes: list[tuple[int, int] | None] = [None] * len(files)
 
     def work(chunk: range) -> None:
@@ -101,23 +102,23 @@ def most_common_size(files: list[Path], on_corrupt: OnCorrupt) -> tuple[int, int
     in_chunks(work, len(files), what="sizes")
     known = Counter(size for size in sizes if size is not None)
     if not known:
-        raise ValueError(f"none of {len(files)} files can be read as an image, {_shown(files[0])} the first of them.")
+        raise ValueError(f"none of the {len(files)} files can be read as an image; the first is {_shown(files[0])}.")
     return known.most_common(1)[0][0]
 
 
 @dataclasses.dataclass(frozen=True)
 class Files:
-    """Image files by their numbers."""
+    """Image files, selected by their numbers."""
 
     paths: list[Path]
 
     def __call__(self, numbers: Sequence[int]) -> list[Stored]:
-        """Returns the files of these numbers."""
+        """Returns the files with these numbers."""
         return [Stored(str(self.paths[number]), self.paths[number]) for number in numbers]
 
 
 def encoded_split(pairs: list[tuple[Path, int]], size: tuple[int, int], on_corrupt: OnCorrupt) -> Split:
-    """Returns images and labels of the files, in their order; the images are not read yet."""
+    """Returns the images and labels of the files in the same order, without reading the images."""
     files, labels = zip(*pairs, strict=True)
     images = EncodedImages(Files(list(files)), np.arange(len(files)), (*size, 3), on_corrupt=on_corrupt)
     return Split(images, np.array(labels, np.int32))

@@ -1,4 +1,4 @@
-"""A dataset by its name."""
+"""Loads datasets by name."""
 
 import dataclasses
 import os
@@ -22,36 +22,39 @@ def load(
     random_crop: bool = False,
     on_corrupt: OnCorrupt = "stop",
 ) -> Dataset:
-    """Returns a dataset, in memory or to be streamed from disk.
+    """Returns a dataset, in memory or streamed from disk.
 
     | name | dataset |
     |---|---|
-    | `digits` | scikit-learn's digits, uint8 `[N, 8, 8, 1]`; a fixed stratified split, 80 % train and 20 % test |
-    | `breast_cancer`, `wine`, `iris` | feature vectors, float32 `[N, D]`, standardized, under the same kind of split |
-    | `folder:PATH` | .jpg, .jpeg and .png files `PATH/{train,test}/<class>/*`, as RGB; `val`, `validation` for `test` |
-    | `synthetic:HxWxC[,classes=K][,n=N]` | noise around a mean of the class; N train (1024), N // 4 test; K is 10 |
-    | any other | TFDS's `name[/config][:version]`, prepared as array_record, as uint8; TensorFlow is not needed |
+    | `digits` | scikit-learn's digits, uint8 `[N, 8, 8, 1]`; a fixed stratified split, 80% train and 20% test |
+    | `breast_cancer`, `wine`, `iris` | feature vectors, float32 `[N, D]`, standardized, with the same kind of split |
+    | `folder:PATH` | .jpg, .jpeg and .png files `PATH/{train,test}/<class>/*`, as RGB; also `val` or `validation` |
+    | `synthetic:HxWxC[,classes=K][,n=N]` | noise around a class mean; N = 1024 train, N // 4 test examples; K = 10 |
+    | any other | TFDS's `name[/config][:version]`, prepared as array_record, as uint8; does not need TensorFlow |
 
     Args:
       name: one of the above.
-      data_dir: where TFDS prepared its datasets, `~` is expanded; None: TFDS's default. Other names do not read it.
-      image_size: height and width in pixels, or one number for both, that images of files and of TFDS are resized to
-        (bilinear, antialiased). None: a folder's most common size among the training images; TFDS's images as they
-        are, which then have to be of one size.
-      stream: leave the images of files and of TFDS encoded on disk; `fit` then decodes each batch on its way. All is
-        as from memory, but that `mean` and `std` are of 2,000 images, where there are more.
-      random_crop: of a stream, decode a random box of each training image (the law of `resized_crop`), drawn anew in
-        each epoch, and the central 7/8 of the others; only what is needed of a JPEG is decoded.
-      on_corrupt: "stop" raises for an image that cannot be read, and names it; "skip" leaves it out with a warning, or
-        takes the one after it in its place in a stream, which counts them.
+      data_dir: directory of the datasets prepared by TFDS, with `~` expanded; None means TFDS's default. Only used for
+        TFDS datasets.
+      image_size: height and width in pixels, or one number for both, to which images of folders and TFDS are resized
+        (bilinear, antialiased). None means the most common size among the training images of a folder; TFDS images
+        keep their size, which must then be the same for all.
+      stream: whether to leave the images of folders and TFDS encoded on disk. `fit` then decodes each batch when it
+        needs it. The results are the same as from memory, except that `mean` and `std` are estimated from 2,000 images
+        if there are more.
+      random_crop: whether to decode a random box of each training image in each epoch (with the distribution of
+        `resized_crop`), and the central 7/8 of all other images. Needs `stream`; decodes only what a box needs of a
+        JPEG.
+      on_corrupt: "stop" raises an error that names an unreadable image; "skip" skips it with a warning or, in a stream,
+        replaces it by the next one and counts it.
 
     Returns:
-      The dataset; the same name, data and size give the same arrays in the same order.
+      The dataset. The same name, data and size give the same arrays in the same order.
 
     Raises:
-      FileNotFoundError: a folder is missing, or a TFDS dataset is not prepared (the sentence says how).
-      ValueError: an unknown name (the sentence has the nearest known one), a malformed spec, an empty or unknown class
-        folder, an image that cannot be read, mixed sizes in TFDS's images without `image_size`.
+      FileNotFoundError: a folder is missing, or a TFDS dataset is not prepared (the message says how to prepare it).
+      ValueError: the name is unknown (the message suggests the closest known one), a spec is malformed, a class folder
+        is empty or unknown, an image cannot be read, or TFDS images have several sizes and `image_size` is None.
 
     Example:
       >>> load("digits")
@@ -63,13 +66,13 @@ def load(
     size = None if image_size is None else checked_size(image_size)
     check_choice("load", "on_corrupt", on_corrupt, get_args(OnCorrupt))
     if random_crop and not stream:
-        raise ValueError("load takes random_crop for a stream; in memory, jaxaug.resized_crop does it in the step.")
+        raise ValueError("load takes random_crop only with stream=True; for data in memory, use jaxaug.resized_crop.")
     if name in BUNDLED or kind == "synthetic":
         for option, given in (("image_size", size), ("stream", stream or None)):
             if given is not None:
                 raise ValueError(
-                    f"load takes {option} for folder:PATH and TFDS datasets only; {name} "
-                    f"{'has a size of its own' if option == 'image_size' else 'is in memory'}."
+                    f"load takes {option} only for folder:PATH and TFDS datasets; {name} "
+                    f"{'has a fixed size' if option == 'image_size' else 'is in memory'}."
                 )
     if name in BUNDLED:
         return bundled_dataset(name)
@@ -92,7 +95,7 @@ def decoded_dataset(dataset: Dataset) -> Dataset:
 
 
 def with_crops(dataset: Dataset, random_crop: bool) -> Dataset:
-    """Returns the dataset with a random box of each training image decoded, and a central one of the others."""
+    """Returns the dataset with crops: a random box of each training image and the central box of all others."""
 
     def cropped(name: str, split: Split) -> Split:
         return split._replace(images=dataclasses.replace(split.images, crop="random" if name == "train" else "central"))
@@ -105,7 +108,7 @@ def checked_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
     """Returns (height, width), both at least 1."""
     pair = tuple(image_size) if isinstance(image_size, tuple | list) else (image_size, image_size)
     if len(pair) != 2:
-        raise ValueError(f"load takes image_size as one number or (height, width); got {image_size!r}.")
+        raise ValueError(f"load takes one number or (height, width) for image_size; got {image_size!r}.")
     for number in pair:
         check_size("load", "image_size", number, 1)
     return int(pair[0]), int(pair[1])

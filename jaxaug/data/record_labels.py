@@ -1,4 +1,4 @@
-"""Labels of records: they lie among the images, and reading them all once is enough."""
+"""Reads the labels of TFDS records, which are stored with the images, and caches them for large datasets."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxaug.data.decoding import in_chunks
 
-_WORTH_KEEPING = 2**30  # bytes of records; fewer are read in seconds
+_MIN_CACHED = 2**30  # bytes of records; fewer are read in seconds
 
 
 def record_labels(source: Any, label_key: str, *, what: str) -> np.ndarray:
@@ -26,26 +26,26 @@ def record_labels(source: Any, label_key: str, *, what: str) -> np.ndarray:
 
 
 def stored_labels(files: Sequence[str], read: Callable[[], np.ndarray]) -> np.ndarray:
-    """Returns the labels in these files, read anew or, where that takes long, from the user's cache.
+    """Returns the labels in these files, from the user's cache if reading them takes long.
 
-    What is kept is known by the names, sizes and times of the files, and holds numbers alone.
+    A cache entry is identified by the names, sizes and modification times of the files, and contains only numbers.
     """
     states = [os.stat(file) for file in files if os.path.exists(file)]
-    if sum(state.st_size for state in states) < _WORTH_KEEPING:
+    if sum(state.st_size for state in states) < _MIN_CACHED:
         return read()
-    about = repr([(file, state.st_size, state.st_mtime_ns) for file, state in zip(files, states, strict=False)])
+    identity = repr([(file, state.st_size, state.st_mtime_ns) for file, state in zip(files, states, strict=False)])
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxaug"
-    path = cache / f"labels-{hashlib.sha256(about.encode()).hexdigest()[:16]}.npy"
+    path = cache / f"labels-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npy"
     try:
         return np.load(path, allow_pickle=False)
     except (OSError, ValueError):
         labels = read()
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        # Two that read at once each write a file of their own, and the last one stays.
+        # Concurrent readers each write their own file, and the last one wins.
         with tempfile.NamedTemporaryFile(dir=cache, suffix=".tmp", delete=False) as file:
             np.save(file, labels)
         os.replace(file.name, path)
     except OSError:
-        pass  # a cache that cannot be written costs time, no more
+        pass  # without a cache, the labels are read again next time
     return labels

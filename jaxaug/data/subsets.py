@@ -1,4 +1,4 @@
-"""Parts of the training split: a validation split, a balanced subset, a long tail. All are fixed by a seed."""
+"""Subsets of the training split: a validation split, a balanced subset and a long tail, each determined by a seed."""
 
 import dataclasses
 
@@ -9,9 +9,9 @@ from jaxaug.data.dataset import Dataset, Split
 
 
 def class_ranks(labels: np.ndarray, seed: int) -> np.ndarray:
-    """Returns each example's place, 0, 1, ..., in a random order of its class.
+    """Returns the rank of each example, 0, 1, ..., in a random order of its class.
 
-    Every part is "ranks below some bound", so that with one seed a smaller part lies inside a larger one.
+    Every subset consists of the ranks below a bound, so that with the same seed a smaller one is contained in a larger.
     """
     order = np.random.default_rng(seed).permutation(len(labels))
     by_class = order[np.argsort(labels[order], kind="stable")]
@@ -23,7 +23,7 @@ def class_ranks(labels: np.ndarray, seed: int) -> np.ndarray:
 
 
 def stratified_mask(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Returns bool `[N]`, True for `count` examples that hold every class in its proportion, within one example."""
+    """Returns bool `[N]`, True for `count` examples with the same class proportions, up to one example per class."""
     available = np.bincount(labels)
     share, remainder = np.divmod(available * count, len(labels))
     largest = np.argsort(-remainder, kind="stable")[: count - share.sum()]
@@ -32,26 +32,27 @@ def stratified_mask(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def part(split: Split, mask: np.ndarray) -> Split:
-    """Returns the examples where `mask` is True, in their order."""
+    """Returns the examples where `mask` is True, in the same order."""
     return Split(split.images[mask], split.labels[mask])
 
 
 def with_validation(dataset: Dataset, fraction_or_count: float | int, *, seed: int = 0) -> Dataset:
-    """Returns the dataset with a validation split moved out of its training split.
+    """Returns the dataset with part of its training split moved to a validation split.
 
-    The split is stratified: of n_k of the N training examples, class k gives its share m n_k / N of the m that move,
-    rounded up or down so that the shares add up to m.
+    The split is stratified: if class k has n_k of the N training examples, it contributes m n_k / N of the m examples
+    that move, rounded up or down so that the sum is m.
 
     Args:
       dataset: a dataset without a validation split.
-      fraction_or_count: a float in (0, 1), the fraction of the training examples, or an int, their number m.
-      seed: fixes which examples move; a smaller validation split of a balanced dataset lies inside a larger one.
+      fraction_or_count: a float in (0, 1), the fraction of the training examples to move, or an int, their number m.
+      seed: determines which examples move; in a balanced dataset, a smaller validation split is contained in a larger
+        one with the same seed.
 
     Returns:
-      The dataset with `validation` of m examples and `train` of N - m, both in their former order.
+      The dataset with m examples in `validation` and N - m in `train`, both in their original order.
 
     Raises:
-      ValueError: there is a validation split already, or either split would be empty.
+      ValueError: the dataset already has a validation split, or either split would be empty.
 
     Example:
       >>> from jaxaug.data import load
@@ -69,29 +70,29 @@ def with_validation(dataset: Dataset, fraction_or_count: float | int, *, seed: i
         count = int(fraction_or_count)
     if not 0 < count < total:
         raise ValueError(
-            f"with_validation takes at least one of the {total} training examples and leaves at least one; "
-            f"{fraction_or_count} takes {count}."
+            f"with_validation takes a fraction or count that moves at least one of the {total} training examples and "
+            f"leaves at least one; got {fraction_or_count}, which moves {count}."
         )
     mask = stratified_mask(dataset.train.labels, count, seed)
     return dataclasses.replace(dataset, train=part(dataset.train, ~mask), validation=part(dataset.train, mask))
 
 
 def subset(dataset: Dataset, num_examples: int, *, seed: int = 0) -> Dataset:
-    """Returns the dataset with a class-balanced part of its training split.
+    """Returns the dataset with a class-balanced subset of its training split.
 
-    Classes take turns until `num_examples` are taken, so their counts differ by at most one; a class that runs out
-    leaves the rest to the others.
+    Classes take turns until there are `num_examples`, so their counts differ by at most one, unless a class runs out of
+    examples.
 
     Args:
-      dataset: any dataset; its test and validation splits stay as they are.
-      num_examples: how many training examples to keep, at least 1 and at most all.
-      seed: fixes which; with one seed a smaller subset lies inside a larger one.
+      dataset: any dataset; its test and validation splits stay the same.
+      num_examples: number of training examples to keep, at least 1 and at most all.
+      seed: determines which examples to keep; a smaller subset is contained in a larger one with the same seed.
 
     Returns:
-      The dataset with `num_examples` training examples in their former order.
+      The dataset with `num_examples` training examples in their original order.
 
     Raises:
-      ValueError: `num_examples` is below 1 or above the number there are.
+      ValueError: `num_examples` is below 1 or above the number of training examples.
 
     Example:
       >>> from jaxaug.data import load
@@ -102,29 +103,30 @@ def subset(dataset: Dataset, num_examples: int, *, seed: int = 0) -> Dataset:
     labels = dataset.train.labels
     if num_examples > len(labels):
         raise ValueError(
-            f"subset takes num_examples of at most {len(labels)}, all of {dataset.name}'s training split; "
+            f"subset takes num_examples of at most {len(labels)}, the size of the training split of {dataset.name}; "
             f"got {num_examples}."
         )
     turn = np.random.default_rng(seed).permutation(dataset.num_classes)
-    taken = np.lexsort((turn[labels], class_ranks(labels, seed)))[:num_examples]
+    chosen = np.lexsort((turn[labels], class_ranks(labels, seed)))[:num_examples]
     mask = np.zeros(len(labels), bool)
-    mask[taken] = True
+    mask[chosen] = True
     return dataclasses.replace(dataset, train=part(dataset.train, mask))
 
 
 def long_tailed(dataset: Dataset, imbalance: float | int, *, seed: int = 0) -> Dataset:
-    """Returns the dataset with a training split whose class counts fall exponentially.
+    """Returns the dataset with exponentially decreasing class counts in its training split.
 
-    Class k of K keeps n_k = floor(n_max imbalance^(-k / (K - 1))) examples, at least 1 and at most those there are,
-    where n_max is the largest class's count: class 0 is the most frequent, class K - 1 the rarest.
+    Class k of K keeps n_k = floor(n_max imbalance^(-k / (K - 1))) examples (at least 1, and at most all of them), where
+    n_max is the count of the largest class. Class 0 becomes the most frequent, class K - 1 the rarest.
 
     Args:
-      dataset: any dataset; its test and validation splits stay as they are.
-      imbalance: n_max / n_min, at least 1; 1 keeps every example.
-      seed: fixes which examples are kept; with one seed a longer tail lies inside a shorter one.
+      dataset: any dataset; its test and validation splits stay the same.
+      imbalance: n_max / n_min, at least 1; 1 keeps every example of a balanced dataset.
+      seed: determines which examples to keep; with the same seed, a more imbalanced subset is contained in a less
+        imbalanced one.
 
     Returns:
-      The dataset with the training examples kept, in their former order.
+      The dataset with the remaining training examples in their original order.
 
     Raises:
       ValueError: `imbalance` is below 1 or not finite.
@@ -140,7 +142,7 @@ def long_tailed(dataset: Dataset, imbalance: float | int, *, seed: int = 0) -> D
     check_number("long_tailed", "imbalance", imbalance, 1.0)
     labels = dataset.train.labels
     exponent = np.arange(dataset.num_classes) / max(dataset.num_classes - 1, 1)
-    # The small term keeps a count that is an integer on paper from falling just below it.
+    # The small term keeps rounding errors from moving an exact integer below itself.
     profile = np.floor(np.bincount(labels).max() / float(imbalance) ** exponent + 1e-9)
-    kept = np.maximum(profile.astype(np.int64), 1)
-    return dataclasses.replace(dataset, train=part(dataset.train, class_ranks(labels, seed) < kept[labels]))
+    counts = np.maximum(profile.astype(np.int64), 1)
+    return dataclasses.replace(dataset, train=part(dataset.train, class_ranks(labels, seed) < counts[labels]))

@@ -1,4 +1,4 @@
-"""Noise that can be learned, of any size: for tests and speed measurements without files."""
+"""Synthetic noise images of any size, for tests and speed measurements without files."""
 
 import re
 
@@ -8,19 +8,19 @@ from jaxaug.data.dataset import Dataset, Split
 
 FORM = "HxWxC[,classes=K][,n=N], as in synthetic:32x32x3,classes=10,n=1024 or synthetic:32x32x3,10,1024"
 SPEC = re.compile(r"(\d+)x(\d+)x(\d+)(?:,(?:classes=)?(\d+))?(?:,(?:n=)?(\d+))?")
-# n may also be named without the classes before it.
+# n can also be given without the classes.
 SPEC_N = re.compile(r"(\d+)x(\d+)x(\d+)(),n=(\d+)")
 
 
 def synthetic_dataset(spec: str) -> Dataset:
     """Returns uint8 noise whose mean depends on the class: value = level[class, channel] + U{0, ..., 127}.
 
-    In every channel the K levels lie evenly in [0, 127], in a random order of the channel's own, so that the mean
-    color tells the class, whatever is flipped or cropped. There are N training and max(1, N // 4) test examples;
-    labels run 0, 1, ..., K - 1, 0, ... The seed is fixed: one spec is always the same dataset.
+    In every channel, the K levels are evenly spaced in [0, 127], in a random order. The mean color identifies the class
+    and does not change if images are flipped or cropped. There are N training and max(1, N // 4) test examples with the
+    labels 0, 1, ..., K - 1, 0, ... The seed is fixed, so a spec always gives the same dataset.
 
     Args:
-      spec: `HxWxC[,classes=K][,n=N]` or `HxWxC[,K[,N]]`; K is 10 and N is 1024 where they are not given.
+      spec: `HxWxC[,classes=K][,n=N]` or `HxWxC[,K[,N]]`; by default, K is 10 and N is 1024.
     """
     match = SPEC_N.fullmatch(spec) or SPEC.fullmatch(spec)
     if match is None:

@@ -1,4 +1,4 @@
-"""Datasets that TensorFlow Datasets has prepared as array_record files, read without TensorFlow."""
+"""Datasets prepared by TensorFlow Datasets as array_record files, read without TensorFlow."""
 
 import dataclasses
 import re
@@ -18,35 +18,35 @@ from jaxaug.data.record_labels import record_labels, stored_labels
 def tfds_dataset(
     name: str, *, data_dir: str | None, size: tuple[int, int] | None, known: Iterable[str], on_corrupt: OnCorrupt
 ) -> Dataset:
-    """Returns a prepared TFDS dataset of images with one class label each, encoded as they are in their records.
+    """Returns a prepared TFDS dataset of images with one class label each, still encoded.
 
-    Its splits are `train` and `test`, or `train` and `validation` where there is no labeled `test`; where there are
-    all three, `validation` is the validation split.
+    The splits are `train` and `test`. If there is no labeled `test`, `validation` replaces it; if there is, it is the
+    validation split.
 
     Args:
-      name: TFDS's `name[/config][:version]`, a registered one or one that lies prepared in `data_dir`.
-      data_dir: where it was prepared; None: TFDS's own default.
-      size: (H, W) to resize to; None: the images' own, which has to be the same for all.
-      known: names that are not TFDS's, for the suggestion after an unknown name.
-      on_corrupt: what is done about a record that is no image.
+      name: TFDS's `name[/config][:version]`, registered or prepared in `data_dir`.
+      data_dir: directory of the prepared dataset; None means TFDS's default.
+      size: (H, W) to resize to; None keeps the size of the images, which must all be the same.
+      known: names of other datasets, for the suggestion after an unknown name.
+      on_corrupt: whether to stop at or skip a record that cannot be decoded.
     """
     import tensorflow_datasets as tfds
 
     builder = prepared_builder(name, data_dir, known)
     image_key, label_key = classification_keys(name, builder.info)
-    # Decoding is ours, so that it does not depend on whether OpenCV is installed.
+    # Decoded here and not by TFDS, whose result depends on whether OpenCV is installed.
     decoders: Any = {image_key: tfds.decode.SkipDecoding()}
     try:
         sources = {split: builder.as_data_source(split, decoders=decoders) for split in builder.info.splits}
     except NotImplementedError as error:
         raise ValueError(
-            f"dataset {name} is prepared in a format without random access; prepare it again elsewhere: "
-            f"{preparation(name, 'ANOTHER_DIR')}."
+            f"dataset {name} is prepared in a format without random access; prepare it again in another directory "
+            f"with {preparation(name, 'ANOTHER_DIR')}."
         ) from error
     labeled = [split for split, source in sources.items() if len(source) and int(source[0][label_key]) >= 0]
     held_out = [split for split in ("test", "validation") if split in labeled]
     if "train" not in labeled or not held_out:
-        raise ValueError(f"dataset {name} needs a labeled split train, and test or validation; it has {labeled}.")
+        raise ValueError(f"dataset {name} needs a labeled train split, and test or validation; it has {labeled}.")
 
     channels = builder.info.features[image_key].shape[-1] or 3
     shape = (*size, channels) if size else None
@@ -66,17 +66,17 @@ def tfds_dataset(
 
 
 def preparation(name: str, data_dir: str | None) -> str:
-    """Returns the command that prepares a dataset so that it can be read here."""
+    """Returns the command that prepares a dataset in a readable format."""
     where = "" if data_dir is None else f"data_dir={data_dir!r}, "
     return f"tfds.builder({name!r}, {where}file_format='array_record').download_and_prepare()"
 
 
 def prepared_builder(name: str, data_dir: str | None, known: Iterable[str]) -> Any:
-    """Returns TFDS's builder of a dataset that lies prepared on disk."""
+    """Returns the TFDS builder of a dataset that is prepared on disk."""
     import tensorflow_datasets as tfds
 
     directory = None if data_dir is None else str(Path(data_dir).expanduser())
-    # Community datasets, "huggingface:mnist", would be looked up over the network.
+    # Community datasets such as "huggingface:mnist" would need the network.
     registered = tfds.list_builders(with_community_datasets=False)
     base = re.split("[/:]", name)[0]
     if re.match(r"\w+:[^\d*]", name) and base not in registered:
@@ -90,7 +90,7 @@ def prepared_builder(name: str, data_dir: str | None, known: Iterable[str]) -> A
     if not builder.is_prepared():
         raise FileNotFoundError(
             f"dataset {name} is not prepared, {builder.data_path} does not exist; "
-            f"prepare it once with {preparation(name, directory)}, which for many datasets needs TensorFlow."
+            f"prepare it once with {preparation(name, directory)}, which requires TensorFlow for many datasets."
         )
     return builder
 
@@ -103,31 +103,31 @@ def classification_keys(name: str, info: Any) -> tuple[str, str]:
     images = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
     labels = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
     supervised = info.supervised_keys or ()
-    # Several labels (CIFAR-100 has fine and coarse ones): the one that TFDS names as the target.
+    # If there are several labels (CIFAR-100 has fine and coarse ones), TFDS names one as the target.
     images = [key for key in images if key in supervised] or images
     labels = [key for key in labels if key in supervised] or labels
     if len(images) != 1 or len(labels) != 1:
-        raise ValueError(f"dataset {name} is not one of images with one class label each; its features: {features}.")
+        raise ValueError(f"dataset {name} must have images with one class label each; its features: {features}.")
     image = features[images[0]]
     if image.np_dtype != np.uint8 or image.shape[-1] not in (None, *MODES):
         raise ValueError(
-            f"dataset {name}: uint8 images of {', '.join(map(str, MODES))} channels are expected; "
-            f"got {image.np_dtype} of shape {image.shape}."
+            f"dataset {name}: expected uint8 images with {', '.join(map(str, MODES))} channels; "
+            f"got {image.np_dtype} with shape {image.shape}."
         )
     return images[0], labels[0]
 
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """Records of a TFDS data source by their numbers."""
+    """Reads records of a TFDS data source by their numbers."""
 
     where: str
     source: Any
     image_key: str
 
     def __call__(self, numbers: Sequence[int]) -> list[Stored]:
-        """Returns the images of the records of these numbers, as they are stored."""
-        # Many at a time: records read one by one take ten times as long.
+        """Returns the encoded images of the records with these numbers."""
+        # Reading many records at a time is ten times faster than one by one.
         records = self.source.__getitems__([int(number) for number in numbers])
         return [
             Stored(f"{self.where}, example {number}", record[self.image_key])

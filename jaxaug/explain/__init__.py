@@ -1,7 +1,7 @@
-"""What did it change: attention maps, receptive fields and pictures, of functions that the caller hands in."""
+"""What training changed: attention maps, receptive fields and pictures of any functions that the caller passes in."""
 
+from jaxaug.explain._cam import cam, grad_cam
 from jaxaug.explain.boxes import bounding_box
-from jaxaug.explain.cam import cam, grad_cam
 from jaxaug.explain.guided import guided_grad_cam, guided_gradients
 from jaxaug.explain.layer import features_and_head
 from jaxaug.explain.numbers import map_area, map_entropy

@@ -1,4 +1,4 @@
-"""Boxes around what a map points at."""
+"""Bounding boxes of the regions that a map highlights."""
 
 import jax
 import jax.numpy as jnp
@@ -9,22 +9,22 @@ from jaxaug.checks import check_floating, check_number
 
 
 def bounding_box(maps: Float[Array, "b h w"], *, fraction: ArrayLike = 0.2) -> Int[Array, "b 4"]:
-    """The box around the largest connected part of each map above a fraction of its maximum.
+    """Returns the bounding box of the largest connected component of each map above a fraction of its maximum.
 
-    Pixels above `fraction` · max are connected where they touch, by a side or by a corner (8-connectivity). Of parts of
-    equal size the one that comes first in reading order is taken.
+    Pixels above `fraction` · max are connected if they share a side or a corner (8-connectivity). Among components of
+    equal size, the first in reading order is used.
 
     Args:
-      maps: `[B, h, w]`, floating point, any range; the box is in pixels of the map, so resize the map to the image
-        first (as `jax.image.resize` does) for a box of the image.
-      fraction: of the maximum, in [0, 1); may be traced. The paper's is 0.2.
+      maps: `[B, h, w]`, floating point, any range. The box is in pixels of the map; for a box in the image, resize the
+        map first, for example with `jax.image.resize`.
+      fraction: fraction of the maximum, in [0, 1); 0.2 in the paper. May be traced.
 
     Returns:
-      int32 `[B, 4]`: (top, left, bottom, right), the last two excluded. The empty box (0, 0, 0, 0) for a map with no
-      positive value.
+      int32 `[B, 4]`: (top, left, bottom, right), where bottom and right are exclusive. A map without positive values
+      gives the empty box (0, 0, 0, 0).
 
     Raises:
-      ValueError: `fraction` outside [0, 1), a wrong rank, or an empty axis.
+      ValueError: `fraction` is outside [0, 1), the rank is wrong, or an axis is empty.
       TypeError: `maps` is not floating point.
 
     Example:
@@ -41,7 +41,7 @@ def bounding_box(maps: Float[Array, "b h w"], *, fraction: ArrayLike = 0.2) -> I
 
 
 def above(maps: Float[Array, "b h w"], fraction: ArrayLike) -> Bool[Array, "b h w"]:
-    """Returns which pixels are above a fraction of their map's maximum, none where that is not positive."""
+    """Returns which pixels are above a fraction of the maximum of their map (none if it is not positive)."""
     maps = jnp.maximum(maps.astype(jnp.float32), 0.0)
     return maps > jnp.asarray(fraction, jnp.float32) * maps.max(axis=(1, 2), keepdims=True)
 
@@ -59,17 +59,17 @@ def _box(mask: Bool[Array, "h w"]) -> Int[Array, "4"]:
 
 
 def _labels(mask: Bool[Array, "h w"]) -> Int[Array, "h w"]:
-    """Returns for every pixel of the mask the index of the first pixel of its part, `mask.size` elsewhere."""
-    nothing = mask.size
-    indices = jnp.arange(nothing, dtype=jnp.int32)
+    """Returns, for every pixel of the mask, the index of the first pixel of its component; `mask.size` elsewhere."""
+    background = mask.size
+    indices = jnp.arange(background, dtype=jnp.int32)
 
-    def spread(state: tuple[Array, Array]) -> tuple[Array, Array]:
+    def propagate(state: tuple[Array, Array]) -> tuple[Array, Array]:
         labels, _ = state
-        least = jax.lax.reduce_window(labels, jnp.int32(nothing), jax.lax.min, (3, 3), (1, 1), "SAME")
-        least = jnp.where(mask, least, nothing).ravel()
-        # A label is the index of a pixel, whose own label may be smaller by now: long paths end in few rounds.
-        least = jnp.append(least, jnp.int32(nothing))[least].reshape(mask.shape)
-        return least, (least != labels).any()
+        new = jax.lax.reduce_window(labels, jnp.int32(background), jax.lax.min, (3, 3), (1, 1), "SAME")
+        new = jnp.where(mask, new, background).ravel()
+        # A label is the index of a pixel. Using that pixel's own label, which may be smaller, saves iterations.
+        new = jnp.append(new, jnp.int32(background))[new].reshape(mask.shape)
+        return new, (new != labels).any()
 
-    first = jnp.where(mask, indices.reshape(mask.shape), nothing)
-    return jax.lax.while_loop(lambda state: state[1], spread, (first, mask.any()))[0]
+    initial = jnp.where(mask, indices.reshape(mask.shape), background)
+    return jax.lax.while_loop(lambda state: state[1], propagate, (initial, mask.any()))[0]

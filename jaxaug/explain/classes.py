@@ -1,4 +1,4 @@
-"""The class that is explained: one integer per example, chosen by the caller."""
+"""Helpers for the class to explain: one integer per example."""
 
 import contextlib
 from typing import Any
@@ -12,24 +12,24 @@ from jaxaug.checks import check_floating, described
 
 
 def check_classes(function: str, classes: Any, batch: int, num_classes: int) -> None:
-    """Raises unless `classes` is an integer `[B]` of `batch` entries; their range is checked where values are known."""
+    """Raises unless `classes` is an integer `[B]` with `batch` entries, in range unless they are traced."""
     dtype = getattr(classes, "dtype", None)
     if dtype is None or not jnp.issubdtype(dtype, jnp.integer):
         raise TypeError(
             f"{function} takes one class per example, an integer [B]; got {described(classes)}. "
-            "Choose the class of a soft label yourself, as labels.argmax(axis=-1) does."
+            "For soft labels, choose a class, for example with labels.argmax(axis=-1)."
         )
     if classes.shape != (batch,):
         raise ValueError(f"{function} takes one class per example, an integer [{batch}]; got {described(classes)}.")
     with contextlib.suppress(jax.errors.TracerArrayConversionError):
         numbers = np.asarray(classes)
-        wrong = numbers[(numbers < 0) | (numbers >= num_classes)]
-        if wrong.size:
-            raise ValueError(f"{function} takes classes in [0, {num_classes - 1}]; got {wrong[0]}.")
+        outside = numbers[(numbers < 0) | (numbers >= num_classes)]
+        if outside.size:
+            raise ValueError(f"{function} takes classes in [0, {num_classes - 1}]; got {outside[0]}.")
 
 
 def chosen_logits(function: str, logits: Any, classes: Any, batch: int) -> Float[Array, "b"]:
-    """Returns the logit of each example's class, float32; 0, with no gradient, where a traced class is out of range."""
+    """Returns the logit of the class of each example, float32; 0 without a gradient if it is out of range."""
     check_floating(function, logits, rank=2, what="a network with logits", axes="[B, K]")
     if logits.shape[0] != batch:
         raise ValueError(
@@ -41,5 +41,5 @@ def chosen_logits(function: str, logits: Any, classes: Any, batch: int) -> Float
 
 
 def one_hot(classes: Integer[Array, "b"], num_classes: int) -> Float[Array, "b k"]:
-    """Returns rows with a 1 at the class; zeros where it is out of range."""
+    """Returns one-hot rows, with zeros for a class out of range."""
     return (classes[:, None] == jnp.arange(num_classes, dtype=classes.dtype)[None, :]).astype(jnp.float32)

@@ -1,4 +1,4 @@
-"""Guided backpropagation: gradients of a picture that keep only what speaks for the class."""
+"""Guided backpropagation: image gradients restricted to positive evidence for a class."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from jaxaug.checks import check_floating, check_images
-from jaxaug.explain.cam import grad_cam
+from jaxaug.explain._cam import grad_cam
 from jaxaug.explain.classes import chosen_logits
 from jaxaug.explain.relu_replacement import relu_replaced
 
@@ -16,28 +16,28 @@ from jaxaug.explain.relu_replacement import relu_replaced
 def guided_gradients(
     f: Callable[[Array], Array], images: Float[Array, "b *rest"], classes: Integer[Array, "b"]
 ) -> Float[Array, "b *rest"]:
-    """The guided gradient of each example's logit with respect to its image.
+    """Returns the guided gradient of the logit of each example with respect to its image.
 
-    Backpropagation with another rule at every ReLU: R^l = (f^l > 0) (R^{l+1} > 0) R^{l+1}, so that a gradient passes
-    where it is positive and the input of the ReLU was too.
+    This is backpropagation with a different rule at every ReLU, R^l = (f^l > 0) (R^{l+1} > 0) R^{l+1}: a gradient
+    passes only if both it and the input of the ReLU are positive.
 
-    `f` need not be written for it: its ReLUs are found as max(x, 0) in its jaxpr, as `jax.nn.relu`, `nn.relu`, `relu6`
-    and `jnp.maximum(x, 0)` make them, also under `jit` and `nn.remat`. A ReLU spelled otherwise, as
-    `jnp.where(x > 0, x, 0)`, keeps its ordinary gradient, as do other activations.
+    `f` can be any function. Its ReLUs are found in its jaxpr as max(x, 0), the result of `jax.nn.relu`, `nn.relu`,
+    `relu6` and `jnp.maximum(x, 0)`, also under `jit` and `nn.remat`. A ReLU in another form, such as
+    `jnp.where(x > 0, x, 0)`, keeps its ordinary gradient, like all other activations.
 
     Args:
-      f: images -> logits `[B, K]`, one example apart from the other (in inference).
+      f: images -> logits `[B, K]`, independently for each example (in inference).
       images: `[B, ...]`, floating point.
-      classes: integer `[B]` in [0, K - 1], the class to explain, chosen by the caller also where labels are soft. Out
-        of range in a traced array gives zeros.
+      classes: integer `[B]` in [0, K - 1], the class to explain; for soft labels, choose one. A traced class out of
+        range gives zeros.
 
     Returns:
-      The shape and dtype of `images`; any sign, not scaled.
+      An array with the shape and dtype of `images`; any sign, not scaled.
 
     Raises:
-      ValueError: `f` has no ReLU, or one inside a scan, a conditional or a derivative of its own; a class is out of
-        range; a wrong rank or an empty axis.
-      TypeError: `images` or the logits are not floating point, or `classes` is not of integers.
+      ValueError: `f` has no ReLU, or has one inside a scan, a conditional or a custom derivative; a class is out of
+        range, a rank is wrong or an axis is empty.
+      TypeError: `images` or the logits are not floating point, or `classes` is not an integer array.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -81,24 +81,25 @@ def guided_grad_cam(
     images: Float[Array, "b h w c"],
     classes: Integer[Array, "b"],
 ) -> Float[Array, "b h w c"]:
-    """The guided gradients of each image, weighted by its Grad-CAM: fine detail where the class is.
+    """Returns the guided gradients of each image, weighted by its Grad-CAM, which shows fine detail of the class.
 
-    The product, pixel by pixel, of `guided_gradients` of head(features(images)) and of `grad_cam` at the features,
-    resized bilinearly to the image.
+    This is the elementwise product of the `guided_gradients` of head(features(images)) and the `grad_cam` at the
+    features, resized bilinearly to the image.
 
     Args:
       features: images -> features `[B, h, w, C]`.
       head: features -> logits `[B, K]`.
       images: `[B, H, W, C]`, floating point.
-      classes: integer `[B]` in [0, K - 1], the class to explain, chosen by the caller also where labels are soft. Out
-        of range in a traced array gives zeros.
+      classes: integer `[B]` in [0, K - 1], the class to explain; for soft labels, choose one. A traced class out of
+        range gives zeros.
 
     Returns:
-      The shape and dtype of `images`; any sign, not scaled.
+      An array with the shape and dtype of `images`; any sign, not scaled.
 
     Raises:
-      ValueError: no ReLU in the network or one out of reach, a class out of range, a wrong rank or an empty axis.
-      TypeError: something is not floating point, or `classes` is not of integers.
+      ValueError: the network has no ReLU or one that cannot be replaced, a class is out of range, a rank is wrong or an
+        axis is empty.
+      TypeError: an array is not floating point, or `classes` is not an integer array.
 
     Example:
       >>> import jax, jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Numbers to print beside a map: how spread out it is."""
+"""Numbers that summarize how concentrated a map is."""
 
 import math
 
@@ -12,19 +12,18 @@ from jaxaug.explain.boxes import above
 
 
 def map_entropy(maps: Float[Array, "b h w"]) -> Float[Array, "b"]:
-    """The entropy of each map, from 0 for a single pixel to 1 for a uniform map.
+    """Returns the normalized entropy of each map, from 0 for a single pixel to 1 for a uniform map.
 
-    -Σ p log p / log(h w), with p the map clipped at 0 and divided by its sum.
+    The entropy is -Σ p log p / log(h w), where p is the map clipped at 0 and divided by its sum.
 
     Args:
       maps: `[B, h, w]`, floating point, any range.
 
     Returns:
-      float32 `[B]` in [0, 1]; 1 for a map with no positive value, which singles out no pixel, and 0 for any other map
-      of one pixel.
+      float32 `[B]` in [0, 1]; 1 for a map without positive values, and 0 for any other map with a single pixel.
 
     Raises:
-      ValueError: a wrong rank, or an empty axis.
+      ValueError: the rank is wrong, or an axis is empty.
       TypeError: `maps` is not floating point.
 
     Example:
@@ -35,27 +34,27 @@ def map_entropy(maps: Float[Array, "b h w"]) -> Float[Array, "b"]:
     check_floating("map_entropy", maps, rank=3, what="maps", axes="[B, h, w]")
     evidence = jnp.maximum(maps.astype(jnp.float32), 0.0)
     largest = evidence.max(axis=(1, 2), keepdims=True)
-    evidence = evidence / jnp.where(largest > 0, largest, 1.0)  # so that no sum is too small or too large
+    evidence = evidence / jnp.where(largest > 0, largest, 1.0)  # prevents underflow and overflow of the sum
     total = evidence.sum(axis=(1, 2), keepdims=True)
     shares = evidence / jnp.where(total > 0, total, 1.0)
     pixels = maps.shape[1] * maps.shape[2]
-    # Clipped, since rounding can leave [0, 1] by a little.
+    # Clipped, because rounding errors can leave [0, 1].
     entropy = jnp.clip(-xlogy(shares, shares).sum(axis=(1, 2)) / math.log(max(pixels, 2)), 0.0, 1.0)
     return jnp.where(largest[:, 0, 0] > 0, entropy, 1.0)
 
 
 def map_area(maps: Float[Array, "b h w"], *, fraction: ArrayLike = 0.2) -> Float[Array, "b"]:
-    """The share of each map's pixels that are above a fraction of its maximum.
+    """Returns the share of the pixels of each map that are above a fraction of its maximum.
 
     Args:
       maps: `[B, h, w]`, floating point, any range.
-      fraction: of the maximum, in [0, 1); may be traced.
+      fraction: fraction of the maximum, in [0, 1); may be traced.
 
     Returns:
-      float32 `[B]` in [0, 1]; 0 for a map with no positive value.
+      float32 `[B]` in [0, 1]; 0 for a map without positive values.
 
     Raises:
-      ValueError: `fraction` outside [0, 1), a wrong rank, or an empty axis.
+      ValueError: `fraction` is outside [0, 1), the rank is wrong, or an axis is empty.
       TypeError: `maps` is not floating point.
 
     Example:

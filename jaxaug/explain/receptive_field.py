@@ -1,4 +1,4 @@
-"""How far around a position of the features the network really looks."""
+"""The effective receptive field: how much each image pixel affects the features at one position."""
 
 from collections.abc import Callable
 
@@ -13,25 +13,24 @@ from jaxaug.checks import check_floating, check_images, check_number
 def effective_receptive_field(
     features: Callable[[Array], Array], images: Float[Array, "b h w c"]
 ) -> Float[Array, "h w"]:
-    """The mean size of the gradient of the central position of the features, pixel by pixel.
+    """Returns the mean absolute gradient of the central feature with respect to each pixel.
 
-    field(i, j) = mean over images of Σ_c |∂y / ∂x_ijc|, where y is the sum over channels of the features at position
-    (h // 2, w // 2): a gradient of 1 is set there, 0 elsewhere, and propagated back. The absolute values, in place of
-    the squares (variances) of the paper's theory, are what makes a field of kernels without negative weights the
-    convolution of the kernels.
+    field(i, j) is the mean over images of Σ_c |∂y / ∂x_ijc|, where y is the sum over channels of the features at the
+    position (h // 2, w // 2). With absolute values, instead of the squares (variances) in the theory of the paper, the
+    field of a chain of kernels without negative weights is their convolution.
 
-    All images are taken at once: for many, average the fields of batches of equal size.
+    All images are processed at once. For many images, average the fields of batches of equal size.
 
     Args:
-      features: images -> features `[B, h, w, C]`, of any layer, one example apart from the other (in inference). For a
-        named layer of a Linen module: `lambda x: features_and_head(module, variables, x, layer)[0]`.
+      features: images -> features `[B, h, w, C]` of any layer, independently for each example (in inference). For a
+        named layer of a Linen module, use `lambda x: features_and_head(module, variables, x, layer)[0]`.
       images: `[B, H, W, C]`, floating point, from the distribution of interest.
 
     Returns:
-      `[H, W]`, float32, 0 or more, not scaled.
+      `[H, W]`, float32, at least 0, not scaled.
 
     Raises:
-      ValueError: images or features of a wrong rank or with an empty axis.
+      ValueError: images or features have a wrong rank or an empty axis.
       TypeError: images or features are not floating point.
 
     Example:
@@ -55,19 +54,19 @@ def effective_receptive_field(
 
 
 def receptive_field_size(field: Float[Array, "*batch h w"], *, fraction: ArrayLike = 0.0455) -> Float[Array, "*batch"]:
-    """The side of a square as large as the part of the field above a fraction of its maximum, in pixels.
+    """Returns the square root of the area of a field above a fraction of its maximum, in pixels.
 
-    sqrt(#{(i, j): field(i, j) > fraction · max}). The fraction is what the paper takes, 1 - 0.9545.
+    The size is sqrt(#{(i, j): field(i, j) > fraction · max}). The default fraction is the paper's, 1 - 0.9545.
 
     Args:
-      field: `[..., H, W]`, floating point, 0 or more, as of `effective_receptive_field`.
-      fraction: of the maximum, in [0, 1); may be traced.
+      field: `[..., H, W]`, floating point, at least 0, such as the result of `effective_receptive_field`.
+      fraction: fraction of the maximum, in [0, 1); may be traced.
 
     Returns:
       `[...]`, float32; 0 for a field of zeros.
 
     Raises:
-      ValueError: `fraction` outside [0, 1), a rank below 2, or an empty axis.
+      ValueError: `fraction` is outside [0, 1), the rank is below 2, or an axis is empty.
       TypeError: `field` is not floating point.
 
     Example:
@@ -85,19 +84,19 @@ def receptive_field_size(field: Float[Array, "*batch h w"], *, fraction: ArrayLi
 
 
 def receptive_field_spread(field: Float[Array, "*batch h w"]) -> Float[Array, "*batch 2"]:
-    """The standard deviation of a field along its height and its width, in pixels.
+    """Returns the standard deviation of a field along its height and its width, in pixels.
 
-    (σ_y, σ_x) of the field taken as a distribution over pixels, about its own mean. Of convolutions in a row the
-    variances add: n uniform kernels of side k have σ² = n (k² - 1) / 12, which grows with the square root of depth.
+    (σ_y, σ_x) are those of the field as a distribution over pixels. The variances of successive convolutions add up:
+    for n uniform kernels of side k, σ² = n (k² - 1) / 12, so σ grows with the square root of the depth.
 
     Args:
-      field: `[..., H, W]`, floating point, 0 or more, as of `effective_receptive_field`.
+      field: `[..., H, W]`, floating point, at least 0, such as the result of `effective_receptive_field`.
 
     Returns:
       `[..., 2]`, float32; 0 for a field of zeros.
 
     Raises:
-      ValueError: a rank below 2, or an empty axis.
+      ValueError: the rank is below 2, or an axis is empty.
       TypeError: `field` is not floating point.
 
     Example:
@@ -110,16 +109,16 @@ def receptive_field_spread(field: Float[Array, "*batch h w"]) -> Float[Array, "*
     """
     field = _checked("receptive_field_spread", field)
     largest = field.max(axis=(-2, -1), keepdims=True)
-    field = field / jnp.where(largest > 0, largest, 1.0)  # so that no sum is too small or too large
+    field = field / jnp.where(largest > 0, largest, 1.0)  # prevents underflow and overflow of the sums
 
-    def deviation(weights: Array) -> Array:
+    def std(weights: Array) -> Array:
         total = weights.sum(axis=-1, keepdims=True)
         weights = weights / jnp.where(total > 0, total, 1.0)
-        places = jnp.broadcast_to(jnp.arange(weights.shape[-1], dtype=jnp.float32), weights.shape)
-        mean = (weights * places).sum(axis=-1, keepdims=True)
-        return jnp.sqrt((weights * (places - mean) ** 2).sum(axis=-1))
+        positions = jnp.broadcast_to(jnp.arange(weights.shape[-1], dtype=jnp.float32), weights.shape)
+        mean = (weights * positions).sum(axis=-1, keepdims=True)
+        return jnp.sqrt((weights * (positions - mean) ** 2).sum(axis=-1))
 
-    return jnp.stack([deviation(field.sum(axis=-1)), deviation(field.sum(axis=-2))], axis=-1)
+    return jnp.stack([std(field.sum(axis=-1)), std(field.sum(axis=-2))], axis=-1)
 
 
 def _checked(function: str, field: Float[Array, "*batch h w"]) -> Float[Array, "*batch h w"]:

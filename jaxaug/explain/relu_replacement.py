@@ -1,8 +1,8 @@
-"""A function with each of its ReLUs replaced, found in its jaxpr.
+"""Replaces all ReLUs of a function, which are found in its jaxpr.
 
-What is replaced is the primitive `max(x, 0)` of floating point, to which `jax.nn.relu`, `flax.linen.relu`, `relu6` and
-`jnp.maximum(x, 0)` all lead, whoever calls them and through whatever name: unlike a swap of `jax.nn.relu` this misses
-no `from jax.nn import relu`, no ReLU kept as an attribute of a module, and nothing that `jit` traced before.
+This replaces the floating-point primitive `max(x, 0)`, to which `jax.nn.relu`, `flax.linen.relu`, `relu6` and
+`jnp.maximum(x, 0)` all lead. Unlike patching `jax.nn.relu`, it also finds ReLUs that were imported by name, are
+attributes of a module, or were traced by `jit` before.
 """
 
 from collections.abc import Callable
@@ -12,18 +12,18 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Literal, jaxprs_in_params
 
-# Calls that mean no more than their body. (Rematerialisation saves memory, which a single gradient can spend.)
-_BODIES = {"jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "remat2"}
+# Calls that can be inlined. (Inlining gives up rematerialization, whose memory savings a single gradient can spare.)
+_INLINED = {"jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "remat2"}
 
 
 def relu_replaced(f: Callable[[Any], Any], relu: Callable[[jax.Array], jax.Array], function: str) -> Callable[..., Any]:
-    """Returns `f` with every ReLU computed by `relu`; raises where it has none, or one that cannot be reached."""
+    """Returns `f` with every ReLU computed by `relu`; raises if it has none, or one that cannot be replaced."""
 
     def replaced(x: Any) -> Any:
         jaxpr, out = jax.make_jaxpr(f, return_shape=True)(x)
-        if not _holds_relu(jaxpr.jaxpr):
+        if not _contains_relu(jaxpr.jaxpr):
             raise ValueError(
-                f"{function} takes a network with ReLUs, as jax.nn.relu or jnp.maximum(x, 0) make them; found none."
+                f"{function} takes a network with ReLUs in the form of jax.nn.relu or jnp.maximum(x, 0); found none."
             )
         values = _evaluated(jaxpr.jaxpr, jaxpr.consts, jax.tree.leaves(x), relu, function)
         return jax.tree.unflatten(jax.tree.structure(out), values)
@@ -32,29 +32,29 @@ def relu_replaced(f: Callable[[Any], Any], relu: Callable[[jax.Array], jax.Array
 
 
 def _evaluated(jaxpr: Any, consts: Any, inputs: Any, relu: Callable[[Any], Any], function: str) -> list[Any]:
-    """Returns the outputs of a jaxpr, equation by equation, its ReLUs computed by `relu`."""
-    known: dict[Any, Any] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *inputs], strict=True))
+    """Evaluates a jaxpr equation by equation, with its ReLUs computed by `relu`, and returns its outputs."""
+    environment: dict[Any, Any] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *inputs], strict=True))
 
     def value(atom: Any) -> Any:
-        return atom.val if isinstance(atom, Literal) else known[atom]
+        return atom.val if isinstance(atom, Literal) else environment[atom]
 
     for equation in jaxpr.eqns:
         values, primitive = [value(atom) for atom in equation.invars], equation.primitive
         if _is_relu(equation):
             x = next(v for v, atom in zip(values, equation.invars, strict=True) if not _is_zero(atom))
             results = [relu(jnp.asarray(x))]
-        elif not any(map(_holds_relu, jaxprs_in_params(equation.params))):
+        elif not any(map(_contains_relu, jaxprs_in_params(equation.params))):
             results = primitive.bind(*values, **primitive.get_bind_params(equation.params))
             results = results if primitive.multiple_results else [results]
         else:
             body = _body(equation)
             if body is None:
                 raise ValueError(
-                    f"{function} cannot reach a ReLU inside {primitive.name}; "
-                    "write the network without it, as a Python loop in place of a scan."
+                    f"{function} cannot replace a ReLU inside {primitive.name}; "
+                    "write the network without it, for example with a Python loop instead of a scan."
                 )
             results = _evaluated(getattr(body, "jaxpr", body), getattr(body, "consts", ()), values, relu, function)
-        known.update(zip(equation.outvars, results, strict=True))
+        environment.update(zip(equation.outvars, results, strict=True))
     return [value(atom) for atom in jaxpr.outvars]
 
 
@@ -67,15 +67,15 @@ def _is_relu(equation: Any) -> bool:
     return equation.primitive.name == "max" and floating and sum(map(_is_zero, equation.invars)) == 1
 
 
-def _holds_relu(jaxpr: Any) -> bool:
-    return any(_is_relu(eqn) or any(map(_holds_relu, jaxprs_in_params(eqn.params))) for eqn in jaxpr.eqns)
+def _contains_relu(jaxpr: Any) -> bool:
+    return any(_is_relu(eqn) or any(map(_contains_relu, jaxprs_in_params(eqn.params))) for eqn in jaxpr.eqns)
 
 
 def _body(equation: Any) -> Any | None:
-    """Returns the jaxpr that a call stands for, None where the call means more than its body."""
-    if equation.primitive.name in _BODIES:
+    """Returns the jaxpr of a call that can be inlined, and None for any other equation."""
+    if equation.primitive.name in _INLINED:
         return equation.params["jaxpr"] if "jaxpr" in equation.params else equation.params["call_jaxpr"]
-    # jax.nn.relu and relu6 bring a derivative of their own, which is what is replaced; that of others is kept.
+    # jax.nn.relu and relu6 define custom derivatives, which are replaced; those of other functions are kept.
     if equation.primitive.name == "custom_jvp_call" and _primitives(equation) <= {"max", "min"}:
         return equation.params["call_jaxpr"]
     return None

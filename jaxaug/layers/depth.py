@@ -1,4 +1,4 @@
-"""How strongly each residual block is regularized, by its depth."""
+"""The keep probability of each residual block, by its depth."""
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -8,9 +8,9 @@ from jaxaug.checks import check_prob, check_size
 
 
 def linear_decay(num_blocks: int, *, final: ArrayLike = 0.5) -> Float[Array, " L"]:
-    """Keep probabilities that fall linearly from the first residual block to the last.
+    """Returns keep probabilities that decrease linearly from the first residual block to the last.
 
-    p_l = 1 - (l / L)(1 - P_L), l = 1, ..., L: early blocks hold what all later ones build on, so they are kept more.
+    p_l = 1 - (l / L)(1 - P_L) for l = 1, ..., L. Early blocks are kept more often, since all later ones depend on them.
 
     Args:
       num_blocks: L, the number of residual blocks of the network, at least 1.
@@ -21,7 +21,7 @@ def linear_decay(num_blocks: int, *, final: ArrayLike = 0.5) -> Float[Array, " L
 
     Raises:
       ValueError: `num_blocks` is below 1, or `final` is outside [0, 1].
-      TypeError: `num_blocks` is no Python integer.
+      TypeError: `num_blocks` is not a Python integer.
 
     Example:
       >>> linear_decay(5)

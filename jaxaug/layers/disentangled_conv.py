@@ -1,4 +1,4 @@
-"""Disentangled convolution: a Gaussian envelope, whose width is learned, and a structure filter."""
+"""Disentangled convolution: a Gaussian envelope of learned width, and a structure filter."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,37 +10,37 @@ from flax.linen.dtypes import promote_dtype
 from jaxtyping import Array, Float
 
 from jaxaug.checks import check_entries, check_floating, check_size, described
+from jaxaug.layers._gaussian_filter import convolved_along, filtered
 from jaxaug.layers.depthwise_conv import conv_general_dilated
-from jaxaug.layers.gaussian_filter import convolved_along, filtered
 from jaxaug.layers.precision import widened
 
 Pads = Sequence[tuple[int, int]]
 ConvPadding = str | int | Sequence[int | tuple[int, int]]
 
-# What nn.Conv's names mean to jnp.pad.
+# Names of padding modes in nn.Conv and jnp.pad.
 _MODES = {"CIRCULAR": "wrap", "REFLECT": "reflect"}
 
 
 class DisentangledConv(nn.Module):
-    """A convolution by W * G_σ, in place of `nn.Conv`: a structure filter W and a Gaussian G_σ, learned together.
+    """A replacement for `nn.Conv` that convolves with W * G_σ, where the filter W and the width σ are both learned.
 
-    y = W ⋆ (G_σ ⋆ x), where G_σ is a `gaussian_kernel` along every spatial axis. That equals one convolution by the
-    kernel W * G_σ of size K + 2R with zeros outside the input, whose second moment is that of W plus that of G_σ: σ
-    sets the receptive field. The Gaussian comes before stride and dilation, so that both are free of aliases. As
-    σ -> 0 this is `nn.Conv` with the same kernel and bias.
+    y = W ⋆ (G_σ ⋆ x), where G_σ is a `gaussian_kernel` along every spatial axis. This equals one convolution with the
+    kernel W * G_σ of size K + 2R and zero padding. The second moment of that kernel is the sum of those of W and G_σ,
+    so σ controls the receptive field. The Gaussian precedes stride and dilation and so prevents aliasing. As σ -> 0,
+    the layer becomes `nn.Conv` with the same kernel and bias.
 
     Args:
       features, kernel_size, strides, padding, kernel_dilation, feature_group_count, use_bias, dtype, param_dtype,
         precision, kernel_init, bias_init: as in `nn.Conv`.
-      radius: R, taps of the Gaussian on each side of its center, at least 0.
-      sigma: σ in pixels that learning begins with, above 0. Far below 0.5 its gradient vanishes.
-      per_channel: whether every input channel has a σ, or the layer one.
-      learn_sigma: whether σ is a parameter, or stays as given (a fixed blur).
-      fold: compute W * G_σ, then one convolution: the same numbers from the same parameters. For inference where that
-        is cheaper: with few input channels in a group, as in a first layer or a depthwise one.
+      radius: R, number of taps of the Gaussian on each side of its center, at least 0.
+      sigma: initial σ in pixels, above 0. The gradient vanishes far below 0.5.
+      per_channel: whether each input channel has its own σ, instead of one for the layer.
+      learn_sigma: whether σ is a parameter; if not, it stays constant (a fixed blur).
+      fold: whether to compute W * G_σ first and then one convolution, with the same parameters and result. This is
+        cheaper in inference if groups have few input channels, as in a first layer or a depthwise convolution.
 
     Raises:
-      ValueError: σ is not positive, the radius is negative, or `nn.Conv` could not take the arguments.
+      ValueError: σ is not positive, the radius is negative, or an argument is not valid for `nn.Conv`.
       TypeError: the input is not floating point.
 
     Example:
@@ -77,19 +77,19 @@ class DisentangledConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*inputs c"]) -> Float[Array, "*outputs f"]:
-        """Returns the convolution, of the shape that `nn.Conv` gives it."""
+        """Returns the convolution, with the shape that `nn.Conv` returns."""
         sides = (self.kernel_size,) if isinstance(self.kernel_size, int) else tuple(self.kernel_size)
         rank = len(sides)
         check_floating("DisentangledConv", x, rank=None, what="inputs", axes="[..., C]")
         if x.ndim < rank + 1:
             raise ValueError(
-                f"DisentangledConv takes inputs of {rank} spatial axes and channels for the kernel size {sides}; "
+                f"DisentangledConv with kernel_size={sides} takes inputs with {rank} spatial axes and channels; "
                 f"got {described(x)}."
             )
         channels, groups = x.shape[-1], self.feature_group_count
         if channels % groups or self.features % groups:
             raise ValueError(
-                f"DisentangledConv takes channels and features that {groups} groups divide; "
+                f"DisentangledConv takes numbers of channels and features divisible by feature_group_count={groups}; "
                 f"got {channels} channels and {self.features} features."
             )
         check_size("DisentangledConv", "radius", self.radius, 0)
@@ -102,7 +102,7 @@ class DisentangledConv(nn.Module):
         sigma = jnp.full((channels,) if self.per_channel else (), self.sigma, jnp.float32)
         if self.learn_sigma:
             sigma = self.param("sigma", lambda _: sigma)
-        sigma = jnp.abs(sigma)  # its sign has no meaning
+        sigma = jnp.abs(sigma)  # learning may change the sign, which has no meaning
 
         batch, inner = x.shape[: x.ndim - rank - 1], x.shape[-rank - 1 :]
         x, kernel, bias = promote_dtype(x.reshape(-1, *inner), kernel, bias, dtype=self.dtype)
@@ -113,11 +113,11 @@ class DisentangledConv(nn.Module):
             x = _padded(x, pads, self.radius, mode)
             kernel = _folded(kernel, sigma, self.radius, dilation, channels).astype(kernel.dtype)
             dilation = (1,) * rank
-        elif mode == "constant":  # zeros, which the filter takes for granted
-            x = filtered(x, sigma, radius=self.radius, beyond=pads).astype(x.dtype)
+        elif mode == "constant":  # zero padding, which the filter assumes
+            x = filtered(x, sigma, radius=self.radius, extend=pads).astype(x.dtype)
         else:
-            seen = [(-self.radius, -self.radius)] * rank
-            x = filtered(_padded(x, pads, self.radius, mode), sigma, radius=self.radius, beyond=seen).astype(x.dtype)
+            crop = [(-self.radius, -self.radius)] * rank
+            x = filtered(_padded(x, pads, self.radius, mode), sigma, radius=self.radius, extend=crop).astype(x.dtype)
         spatial = "DHW"[-rank:] if rank <= 3 else ""
         numbers = jax.lax.conv_dimension_numbers(
             x.shape, kernel.shape, (f"N{spatial}C", f"{spatial}IO", f"N{spatial}C")
@@ -157,7 +157,7 @@ def _pads(padding: ConvPadding, shape: Sequence[int], windows: Sequence[int], st
             return [(windows[0] - 1, 0)]
         raise ValueError(
             "DisentangledConv takes 'SAME', 'VALID', 'CIRCULAR', 'REFLECT', 'CAUSAL' (one axis), an integer or pairs "
-            f"for padding; got {padding!r}."
+            f"of integers for padding; got {padding!r}."
         )
     each: list[Any] = [padding] * len(windows) if isinstance(padding, int) else list(padding)
     pads: list[Any] = [(pad, pad) if isinstance(pad, int) else tuple(pad) for pad in each]
@@ -169,15 +169,15 @@ def _pads(padding: ConvPadding, shape: Sequence[int], windows: Sequence[int], st
     return pads
 
 
-def _padded(x: Array, pads: Pads, beyond: int, mode: str) -> Array:
-    wider = [(before + beyond, after + beyond) for before, after in pads]
+def _padded(x: Array, pads: Pads, extra: int, mode: str) -> Array:
+    wider = [(before + extra, after + extra) for before, after in pads]
     return jnp.pad(x, ((0, 0), *wider, (0, 0)), mode=mode) if any(map(any, wider)) else x
 
 
 def _folded(kernel: Array, sigma: Array, radius: int, dilation: Sequence[int], channels: int) -> Array:
-    """Returns W * G: W with zeros between its taps as dilated, R wider on every side, filtered along every axis."""
+    """Returns W * G: the dilated W, padded by R on every side and filtered along every axis."""
     if sigma.ndim:
-        # Output f of group f // (F / groups) sees the channels of that group.
+        # Output f belongs to group f // (F / groups) and sees the channels of that group.
         inputs, outputs = kernel.shape[-2:]
         group = jnp.arange(outputs) // (outputs * inputs // channels)
         sigma = sigma[group[None, :] * inputs + jnp.arange(inputs)[:, None]]

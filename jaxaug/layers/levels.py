@@ -1,4 +1,4 @@
-"""What the noisy layers share: the level at which a number is drawn, and a module's key."""
+"""Helpers for layers with noise: the level at which a number is drawn, and the key of a module."""
 
 from typing import Literal
 
@@ -9,17 +9,17 @@ from jaxtyping import Key
 from jaxaug.checks import check_floating, described
 
 Level = Literal["batch", "example", "channel", "pixel"]
-"""What shares one draw: the batch, an example, a channel of an example, or nothing."""
+"""The level at which a number is drawn: once per batch, example, channel of an example, or element."""
 
 GateLevel = Literal["batch", "example"]
-"""What is kept or dropped as a whole."""
+"""The level at which a branch is kept or dropped."""
 
 
 def draw_shape(level: Level, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Returns the shape of one draw at a level, which broadcasts to `shape`, `[B, ..., C]`.
+    """Returns the shape of a draw at the given level, which broadcasts to `shape`, `[B, ..., C]`.
 
-    "batch" is `[1, 1, ..., 1]`, "example" `[B, 1, ..., 1]`, "channel" `[B, 1, ..., C]` and "pixel" `shape` itself; of
-    feature vectors `[B, C]` the last two are the same.
+    This is `[1, 1, ..., 1]` for "batch", `[B, 1, ..., 1]` for "example", `[B, 1, ..., C]` for "channel" and `shape` for
+    "pixel". The last two are the same for feature vectors `[B, C]`.
     """
     batch, *inner, channels = shape
     if level == "pixel":
@@ -29,15 +29,15 @@ def draw_shape(level: Level, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def check_branch(function: str, x: object) -> None:
-    """Raises unless `x` is a non-empty floating-point `[B, ..., C]` of rank 2 or more."""
+    """Raises unless `x` is a non-empty floating-point `[B, ..., C]` with a rank of at least 2."""
     check_floating(function, x, rank=None, what="a branch", axes="[B, ..., C]")
     if getattr(x, "ndim", 0) < 2:
         raise ValueError(f"{function} takes a branch [B, ..., C]; got {described(x)}.")
 
 
 def module_key(module: nn.Module, rng_collection: str) -> Key[Array, ""]:
-    """Returns a key of the module's own, or says how to provide one."""
-    # Linen falls back on the key of the parameters, which `init` is called with.
+    """Returns a key for the module, or raises an error that says how to provide one."""
+    # During `init`, Linen falls back to the key of the parameters.
     if not (module.has_rng(rng_collection) or module.has_rng("params")):
         name = type(module).__name__
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Where the parameters of a pooling layer's prior come from."""
+"""The sources of the parameters of a pooling layer."""
 
 from typing import Any, Literal
 
@@ -10,28 +10,28 @@ from jaxaug.checks import check_images
 from jaxaug.layers.precision import widened
 
 ParameterSource = Literal["adaptive", "learned", "fixed"]
-"""Of every example from its global features, one for each channel that training moves, or given."""
+"""Predicted for every example from its global features, learned for each channel, or fixed."""
 
 
 def per_channel(function: str, name: str, value: Any, shape: tuple[int, ...]) -> Float[Array, "..."]:
-    """Returns a parameter as a scalar or an array of rank 4, or says which shapes it can have."""
+    """Returns a parameter as a scalar or an array of rank 4, or raises if it has another shape."""
     value = jnp.asarray(value)
     batch, *_, channels = shape
     if value.shape not in ((), (channels,), (batch, 1, 1, channels)):
         raise ValueError(
-            f"{function} takes a number, [{channels}] or [{batch}, 1, 1, {channels}] for {name} of an input "
+            f"{function} takes a number, [{channels}] or [{batch}, 1, 1, {channels}] for {name} with an input of shape "
             f"{list(shape)}; got {list(value.shape)}."
         )
     return value.reshape(1, 1, 1, channels) if value.ndim == 1 else value
 
 
 class GlobalGuide(nn.Module):
-    """Numbers for every example and channel, from the means of its channels over all positions.
+    """Predicts numbers for every example and channel from the means of the channels over all positions.
 
-    z = relu(BN(W₁ g + b₁)) with C/2 channels, then BN(W z + b) with C channels for each number asked for.
+    z = relu(BN(W₁ g + b₁)) with C/2 channels, then BN(W z + b) with C channels for each number.
 
     Args:
-      numbers: how many.
+      numbers: how many numbers to predict for each example and channel.
 
     References:
       Kobayashi, "Global feature guided local pooling", ICCV 2019.
@@ -41,11 +41,11 @@ class GlobalGuide(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, deterministic: bool) -> list[Float[Array, "b 1 1 c"]]:
-        """Returns `numbers` arrays `[B, 1, 1, C]`, float32; training normalizes by the batch."""
+        """Returns `numbers` arrays `[B, 1, 1, C]`, float32; in training, they are normalized over the batch."""
         check_images("adaptive pooling", x)
-        # One example normalized by its own statistics is 0 whatever it holds.
+        # A single example normalized by its own statistics is always 0.
         if x.shape[0] == 1 and not deterministic and not self.is_initializing():
-            raise ValueError("adaptive pooling takes a batch of at least 2 in training, which it normalizes; got 1.")
+            raise ValueError("adaptive pooling takes a batch of at least 2 in training, to normalize over it; got 1.")
 
         def normalized(y: Array, name: str) -> Array:
             return nn.BatchNorm(deterministic, momentum=0.9, epsilon=1e-5, name=name)(y)

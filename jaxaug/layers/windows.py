@@ -1,4 +1,4 @@
-"""The elements of pooling windows, one array for each place in the window."""
+"""The elements of pooling windows, as one array for each position in the window."""
 
 import functools
 import operator
@@ -18,17 +18,17 @@ Padding = str | Sequence[tuple[int, int]]
 
 
 class Windows(NamedTuple):
-    """What the pooling windows of a batch hold, as arrays that an element-wise function can be applied to."""
+    """The contents of the pooling windows of a batch, in arrays that elementwise functions can be applied to."""
 
-    elements: list[Float[Array, "b h w c"]]  # one for each place in the window, zero where that is padding
-    inside: list[np.ndarray | None]  # bool [1, h, w, 1] beside each: where it is no padding; None: everywhere
-    size: Float[Array, "1 h w 1"]  # how many elements are no padding
+    elements: list[Float[Array, "b h w c"]]  # one for each position in the window; padding is zero
+    inside: list[np.ndarray | None]  # for each of them, bool [1, h, w, 1], false on padding; None: no padding
+    size: Float[Array, "1 h w 1"]  # number of elements in each window, without padding
 
     def total(self, values: Sequence[Float[Array, "b h w c"]]) -> Float[Array, "b h w c"]:
-        """Returns the sum of values, one for each element, padding left out."""
+        """Returns the sum of values, one for each element, without padding."""
         pairs = zip(values, self.inside, strict=True)
-        counted = (value if inside is None else jnp.where(inside, value, 0.0) for value, inside in pairs)
-        return functools.reduce(operator.add, counted)
+        terms = (value if inside is None else jnp.where(inside, value, 0.0) for value, inside in pairs)
+        return functools.reduce(operator.add, terms)
 
 
 def pooling_windows(
@@ -38,11 +38,11 @@ def pooling_windows(
     strides: Sequence[int] | None,
     padding: Padding,
 ) -> Windows:
-    """Returns the windows of images, in float32 or better.
+    """Returns the windows of images, in at least float32.
 
-    Every place in the window is one strided slice. Sums over a handful of slices fuse into one loop over the input,
-    and so do their gradients; a reduction over windows is a loop of its own for every sum, and the gradient of a
-    maximum over them a slow scatter.
+    Every position in the window is one strided slice. XLA fuses sums over a few slices, and their gradients, into one
+    loop over the input. A window reduction would need one loop per sum, and the gradient of its maximum would be a slow
+    scatter.
     """
     check_images(function, x)
     sides = _pair(function, "window", window)
@@ -52,29 +52,29 @@ def pooling_windows(
     for axis, (size, side, (before, after)) in enumerate(zip(x.shape[1:3], sides, pads, strict=True)):
         if side > size + before + after:
             raise ValueError(
-                f"{function} takes a window of at most the {('height', 'width')[axis]} of its input, padding "
-                f"included; got {side} for {described(x)}."
+                f"{function} takes a window no larger than the padded {('height', 'width')[axis]} of its input; "
+                f"got {side} for {described(x)}."
             )
         counts.append((size + before + after - side) // steps[axis] + 1)
 
-    wide = widened(x)
+    padded = widened(x)
     if any(map(any, pads)):
-        wide = jnp.pad(wide, ((0, 0), *pads, (0, 0)))
+        padded = jnp.pad(padded, ((0, 0), *pads, (0, 0)))
     elements, inside = [], []
-    for place in np.ndindex(*sides):
-        ends = [first + step * (n - 1) + 1 for first, step, n in zip(place, steps, counts, strict=True)]
-        elements.append(jax.lax.slice(wide, (0, *place, 0), (x.shape[0], *ends, x.shape[3]), (1, *steps, 1)))
-        real = [
-            (position >= 0) & (position < size)
-            for position, size in (
+    for position in np.ndindex(*sides):
+        ends = [first + step * (n - 1) + 1 for first, step, n in zip(position, steps, counts, strict=True)]
+        elements.append(jax.lax.slice(padded, (0, *position, 0), (x.shape[0], *ends, x.shape[3]), (1, *steps, 1)))
+        rows, columns = (
+            (pixel >= 0) & (pixel < size)
+            for pixel, size in (
                 (first + step * np.arange(n) - before, size)
-                for first, step, n, (before, _), size in zip(place, steps, counts, pads, x.shape[1:3], strict=True)
+                for first, step, n, (before, _), size in zip(position, steps, counts, pads, x.shape[1:3], strict=True)
             )
-        ]
-        mask = (real[0][:, None] & real[1])[None, :, :, None]
+        )
+        mask = (rows[:, None] & columns)[None, :, :, None]
         inside.append(None if mask.all() else mask)
     size = sum(np.ones((1, *counts, 1)) if mask is None else mask for mask in inside)
-    return Windows(elements, inside, jnp.asarray(size, wide.dtype))
+    return Windows(elements, inside, jnp.asarray(size, padded.dtype))
 
 
 def _pair(function: str, name: str, value: Sequence[int]) -> tuple[int, int]:
@@ -89,7 +89,7 @@ def _pair(function: str, name: str, value: Sequence[int]) -> tuple[int, int]:
 def _pads(
     function: str, x: Array, sides: tuple[int, int], steps: tuple[int, int], padding: Padding
 ) -> list[tuple[int, int]]:
-    """Returns (before, after) for height and width, each smaller than the window: none holds padding alone."""
+    """Returns (before, after) for height and width, smaller than the window, so that no window is all padding."""
     if isinstance(padding, str):
         if padding not in ("VALID", "SAME"):
             raise ValueError(f"{function} takes 'VALID', 'SAME' or two pairs for padding; got {padding!r}.")
@@ -101,5 +101,7 @@ def _pads(
         for pad in pair:
             check_size(function, "padding", pad, 0)
             if pad >= side:
-                raise ValueError(f"{function} takes padding smaller than its window; got {pad} for a side of {side}.")
+                raise ValueError(
+                    f"{function} takes padding smaller than its window; got {pad} for a window side of {side}."
+                )
     return pads

@@ -7,85 +7,84 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaug.models.parts import HE_NORMAL_OUT, Parts
-from jaxaug.models.stems import ConvStem, ImageNetStem, NormRelu
-from jaxaug.models.trunk import Layer, LayeredTrunk
+from jaxaug.models.layer_factory import HE_NORMAL_OUT, LayerFactory
+from jaxaug.models.trunk import ConvStem, ImageNetStem, LayeredTrunk, NormRelu, layer
 
 
 class DenseLayer(nn.Module):
-    """BN, ReLU, 1 x 1 to 4k channels, BN, ReLU, 3 x 3 to k channels, set beside the input: y = [x, H(x)].
+    """BN, ReLU, 1 x 1 to 4k channels, BN, ReLU, 3 x 3 to k channels, appended to the input: y = [x, H(x)].
 
     References:
       Huang et al., "Densely connected convolutional networks", CVPR 2017, equation 2 and section 3, bottleneck layers.
     """
 
-    parts: Parts
+    factory: LayerFactory
     growth: int
 
     def setup(self) -> None:
-        """Names the layers."""
-        self.bn1, self.bn2 = self.parts.batch_norm(), self.parts.batch_norm()
-        self.conv1 = self.parts.pointwise_conv(4 * self.growth)
-        self.conv2 = self.parts.spatial_conv(self.growth)
+        """Makes the layers."""
+        self.bn1, self.bn2 = self.factory.batch_norm(), self.factory.batch_norm()
+        self.conv1 = self.factory.pointwise_conv(4 * self.growth)
+        self.conv2 = self.factory.spatial_conv(self.growth)
 
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b h w c2"]:
         """Returns `[B, H, W, C + k]`."""
-        narrow = self.conv1(self.parts.activated(self.bn1, x, train=train))
-        new = self.conv2(self.parts.activated(self.bn2, narrow, train=train))
+        narrow = self.conv1(self.factory.activated(self.bn1, x, train=train))
+        new = self.conv2(self.factory.activated(self.bn2, narrow, train=train))
         return jnp.concatenate([x, new], axis=-1)
 
 
 class Transition(nn.Module):
     """BN, ReLU, 1 x 1 convolution and 2 x 2 average pooling between two dense blocks."""
 
-    parts: Parts
+    factory: LayerFactory
     channels: int
 
     def setup(self) -> None:
-        """Names the layers."""
-        self.bn = self.parts.batch_norm()
-        self.conv = self.parts.pointwise_conv(self.channels)
-        self.pool = self.parts.average_pool(window=(2, 2), strides=(2, 2))
+        """Makes the layers."""
+        self.bn = self.factory.batch_norm()
+        self.conv = self.factory.pointwise_conv(self.channels)
+        self.pool = self.factory.average_pool(window=(2, 2), strides=(2, 2))
 
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b h2 w2 c2"]:
         """Returns `[B, H // 2, W // 2, channels]`."""
-        return self.pool(self.conv(self.parts.activated(self.bn, x, train=train)), deterministic=not train)
+        return self.pool(self.conv(self.factory.activated(self.bn, x, train=train)), deterministic=not train)
 
 
 def dense_trunk(
-    parts: Parts, *, stem: type[nn.Module], growth: int, blocks: Sequence[int], total_stride: int
+    factory: LayerFactory, *, stem: type[nn.Module], growth: int, blocks: Sequence[int], total_stride: int
 ) -> LayeredTrunk:
-    """Returns a stem of 2k channels, dense blocks with a transition between any two, and a last BN and ReLU.
+    """Returns a stem of 2k channels, dense blocks with transitions between them, and a final BN and ReLU.
 
-    A layer adds k = `growth` channels; a transition keeps floor(C / 2) of its C. Initialization is N(0, 2 / fan_out)
-    as in the authors' code.
+    Each layer adds k = `growth` channels; a transition maps C channels to floor(C / 2). Initialization is
+    N(0, 2 / fan_out), as in the authors' code.
     """
     channels = 2 * growth
-    layers = [Layer("stem", stem, (channels,))]
+    layers = [layer("stem", stem, channels=channels)]
     for block, count in enumerate(blocks, start=1):
         if block > 1:
             channels //= 2
-            layers.append(Layer(f"transition{block - 1}", Transition, (channels,)))
-        layers += [Layer(f"block{block}_layer{layer}", DenseLayer, (growth,)) for layer in range(1, count + 1)]
+            layers.append(layer(f"transition{block - 1}", Transition, channels=channels))
+        layers += [layer(f"block{block}_layer{i}", DenseLayer, growth=growth) for i in range(1, count + 1)]
         channels += count * growth
     return LayeredTrunk(
-        dataclasses.replace(parts, kernel_init=HE_NORMAL_OUT),
-        (*layers, Layer("final", NormRelu)),
+        dataclasses.replace(factory, kernel_init=HE_NORMAL_OUT),
+        (*layers, layer("final", NormRelu)),
         total_stride=total_stride,
-        sites=frozenset({"pool", "conv"}),
+        slots=frozenset({"pool", "conv"}),
         parent=None,
     )
 
 
-def densenet_bc(parts: Parts, *, depth: int, growth: int) -> LayeredTrunk:
+def densenet_bc(factory: LayerFactory, *, depth: int, growth: int) -> LayeredTrunk:
     """Returns the trunk of DenseNet-BC for small images: three dense blocks of n layers, total stride 4.
 
-    n = (depth - 4) / 6. With 10 classes, depth 100 and k = 12 make 769,162 parameters, depth 190 and k = 40 make
-    25,624,430. The authors' dropout for images that are not augmented is left out. A `pool` takes the place of the
-    average poolings.
+    n = (depth - 4) / 6. With 10 classes, depth 100 and k = 12 give 769,162 parameters, depth 190 and k = 40 give
+    25,624,430. The dropout that the authors use for images without augmentation is omitted. A caller's pooling
+    replaces the average poolings.
 
     Args:
-      parts: the layers.
+      factory: makes the layers.
       depth: 6n + 4 with n at least 1: 10, 16, ..., 100, ...
       growth: k, at least 1.
 
@@ -99,16 +98,17 @@ def densenet_bc(parts: Parts, *, depth: int, growth: int) -> LayeredTrunk:
         raise ValueError(
             f"densenet_bc_<depth>_<growth> takes a depth of 6n + 4 (10, 16, 22, ..., 100, ...); got {depth}."
         )
-    return dense_trunk(parts, stem=ConvStem, growth=growth, blocks=3 * ((depth - 4) // 6,), total_stride=4)
+    return dense_trunk(factory, stem=ConvStem, growth=growth, blocks=3 * ((depth - 4) // 6,), total_stride=4)
 
 
-def densenet(parts: Parts, *, blocks: tuple[int, int, int, int]) -> LayeredTrunk:
+def densenet(factory: LayerFactory, *, blocks: tuple[int, int, int, int]) -> LayeredTrunk:
     """Returns the trunk of DenseNet-BC for large images (224 x 224): four dense blocks, k = 32, total stride 32.
 
-    With 1000 classes, DenseNet-121 has 7,978,856 parameters and DenseNet-169 14,149,480. A `pool` takes the place of
-    the average poolings, of the max pooling in the stem and there also of the stride of the 7 x 7 convolution.
+    With 1000 classes, DenseNet-121 has 7,978,856 parameters and DenseNet-169 14,149,480. A caller's pooling
+    replaces the average poolings and the max pooling of the stem, where it also takes over the stride of the 7 x 7
+    convolution.
 
     References:
       Huang et al., "Densely connected convolutional networks", CVPR 2017, table 1.
     """
-    return dense_trunk(parts, stem=ImageNetStem, growth=32, blocks=blocks, total_stride=32)
+    return dense_trunk(factory, stem=ImageNetStem, growth=32, blocks=blocks, total_stride=32)

@@ -1,4 +1,4 @@
-"""All networks by name. A new family is one file with a trunk, and one row here."""
+"""All networks by name. To add a family, write one file with a trunk and add one row here."""
 
 import functools
 from collections.abc import Callable
@@ -8,27 +8,28 @@ from jaxaug.models.cnn import cnn
 from jaxaug.models.densenet import densenet, densenet_bc
 from jaxaug.models.mlp import mlp
 from jaxaug.models.mobilenet import mobilenet
-from jaxaug.models.network import Trunk
 from jaxaug.models.preact_resnet import preact_resnet
 from jaxaug.models.pyramidnet import pyramidnet
 from jaxaug.models.resnet import cifar_resnet, resnet
 from jaxaug.models.resnext import resnext
 from jaxaug.models.shake_shake import shake_shake, shake_shake_resnext
+from jaxaug.models.trunk import Trunk
 from jaxaug.models.vgg import vgg, vgg_mod
 from jaxaug.models.wide_resnet import wide_resnet
 
 
 class Family(NamedTuple):
-    """A row: `build(parts, **numbers in the name, **options)`, the options it takes, and a name to suggest."""
+    """A row of the table."""
 
-    build: Callable[..., Trunk]
-    options: tuple[str, ...] = ()
-    example: str = ""
+    build: Callable[..., Trunk]  # build(factory, **numbers_in_the_name, **options)
+    options: tuple[str, ...] = ()  # names of the options of `create_model` that it accepts
+    example: str = ""  # a name to suggest in error messages, for names with numbers
 
 
 RESNET = ("final_relu",)
-RESNEXT = ("branches", "joining", "final_relu")
-SHAKE_SHAKE = ("forward", "backward", "level", "joining")
+RESNEXT = ("branches", "branch_merge", "final_relu")
+SHAKE_SHAKE = ("forward", "backward", "level", "branch_merge")
+VGG = ("head_size", "dropout", "batch_norm")
 
 FAMILIES = {
     "mlp": Family(mlp, options=("hidden",)),
@@ -43,9 +44,9 @@ FAMILIES = {
     "resnet101": Family(functools.partial(resnet, blocks=(3, 4, 23, 3), bottleneck=True), options=RESNET),
     "resnet152": Family(functools.partial(resnet, blocks=(3, 8, 36, 3), bottleneck=True), options=RESNET),
     "wide_resnet50_2": Family(functools.partial(resnet, blocks=(3, 4, 6, 3), bottleneck=True, width=2), options=RESNET),
-    # No pattern: 50 and 152 are depths of both forms.
+    # Listed one by one, since depths such as 50 and 152 belong to the ImageNet networks.
     **{
-        f"resnet{depth}": Family(functools.partial(cifar_resnet, depth=depth), RESNET)
+        f"resnet{depth}": Family(functools.partial(cifar_resnet, depth=depth), options=RESNET)
         for depth in (20, 32, 44, 56, 110)
     },
     "resnext50_<cardinality>x<width>d": Family(
@@ -63,8 +64,8 @@ FAMILIES = {
     "densenet_bc_<depth>_<growth>": Family(densenet_bc, example="densenet_bc_100_12"),
     "densenet121": Family(functools.partial(densenet, blocks=(6, 12, 24, 16))),
     "densenet169": Family(functools.partial(densenet, blocks=(6, 12, 32, 32))),
-    "vgg13": Family(functools.partial(vgg, blocks=(2, 2, 2, 2, 2)), options=("head_size", "dropout", "batch_norm")),
-    "vgg16": Family(functools.partial(vgg, blocks=(2, 2, 3, 3, 3)), options=("head_size", "dropout", "batch_norm")),
+    "vgg13": Family(functools.partial(vgg, blocks=(2, 2, 2, 2, 2)), options=VGG),
+    "vgg16": Family(functools.partial(vgg, blocks=(2, 2, 3, 3, 3)), options=VGG),
     "vgg16_mod": Family(functools.partial(vgg_mod, blocks=(2, 2, 3, 3, 3))),
     "mobilenet": Family(mobilenet, options=("width", "total_stride")),
     "pyramidnet<depth>_<alpha>": Family(pyramidnet, options=("bottleneck",), example="pyramidnet110_270"),

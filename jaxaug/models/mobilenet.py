@@ -4,8 +4,8 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from jaxaug.checks import check_number
-from jaxaug.models.parts import Parts
-from jaxaug.models.trunk import Layer, LayeredTrunk
+from jaxaug.models.layer_factory import LayerFactory
+from jaxaug.models.trunk import LayeredTrunk, layer
 
 # Channels and stride of the stem, then of each block.
 STEM = (32, 2)
@@ -15,66 +15,66 @@ BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *(5 * ((512
 class StridedStem(nn.Module):
     """A 3 x 3 convolution with a stride, BN and ReLU."""
 
-    parts: Parts
+    factory: LayerFactory
     channels: int
     stride: int
 
     def setup(self) -> None:
-        """Names the layers."""
-        self.conv = self.parts.spatial_conv(self.channels, stride=self.stride)
-        self.bn = self.parts.batch_norm()
+        """Makes the layers."""
+        self.conv = self.factory.spatial_conv(self.channels, stride=self.stride)
+        self.bn = self.factory.batch_norm()
 
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b h2 w2 c2"]:
         """Returns `[B, ceil(H / stride), ceil(W / stride), channels]`."""
-        return self.parts.activated(self.bn, self.conv(x), train=train)
+        return self.factory.activated(self.bn, self.conv(x), train=train)
 
 
 class SeparableBlock(nn.Module):
-    """A 3 x 3 convolution of each channel by itself, BN, ReLU, then a 1 x 1 convolution across channels, BN, ReLU.
+    """A 3 x 3 depthwise convolution, BN, ReLU, then a 1 x 1 convolution, BN, ReLU.
 
-    The first one has the stride. Where a pool is handed in, its stride is 1, and the pool follows its ReLU.
+    The depthwise convolution has the stride. A caller's pooling takes the stride over and follows the first ReLU.
 
     References:
       Howard et al., "MobileNets", arXiv 1704.04861, 2017, figure 3.
     """
 
-    parts: Parts
+    factory: LayerFactory
     inputs: int
     channels: int
     stride: int
 
     def setup(self) -> None:
-        """Names the layers."""
-        pooled = self.stride > 1 and self.parts.pool is not None
-        side = (self.stride, self.stride)
-        self.depthwise = self.parts.spatial_conv(self.inputs, stride=1 if pooled else self.stride, groups=self.inputs)
-        self.bn1, self.bn2 = self.parts.batch_norm(), self.parts.batch_norm()
-        self.pool = self.parts.max_pool(window=side, strides=side) if pooled else None
-        self.pointwise = self.parts.pointwise_conv(self.channels)
+        """Makes the layers."""
+        pooled = self.stride > 1 and self.factory.pool is not None
+        window = (self.stride, self.stride)
+        self.depthwise = self.factory.spatial_conv(self.inputs, stride=1 if pooled else self.stride, groups=self.inputs)
+        self.bn1, self.bn2 = self.factory.batch_norm(), self.factory.batch_norm()
+        self.pool = self.factory.max_pool(window=window, strides=window) if pooled else None
+        self.pointwise = self.factory.pointwise_conv(self.channels)
 
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b h2 w2 c2"]:
-        """Returns `[B, ceil(H / stride), ceil(W / stride), channels]`; a pool rounds down."""
-        x = self.parts.activated(self.bn1, self.depthwise(x), train=train)
+        """Returns `[B, ceil(H / stride), ceil(W / stride), channels]`; a caller's pooling rounds down instead."""
+        x = self.factory.activated(self.bn1, self.depthwise(x), train=train)
         if self.pool is not None:
             x = self.pool(x, deterministic=not train)
-        return self.parts.activated(self.bn2, self.pointwise(x), train=train)
+        return self.factory.activated(self.bn2, self.pointwise(x), train=train)
 
 
-def mobilenet(parts: Parts, *, width: float | int = 1.0, total_stride: int = 32) -> LayeredTrunk:
+def mobilenet(factory: LayerFactory, *, width: float | int = 1.0, total_stride: int = 32) -> LayeredTrunk:
     """Returns the trunk of MobileNet (v1): a strided stem and 13 depthwise separable blocks up to 1024 channels.
 
-    The paper's network has strides of 2 in the stem and in the blocks 2, 4, 6 and 12. For small images a smaller
-    `total_stride` leaves out the first of them, so that 8 suits 32 x 32 and 16 suits 64 x 64 (last maps of 4 x 4);
-    weights do not depend on it. With 1000 classes there are 4,231,976 parameters. A `pool` takes the place of the
-    strides in the blocks, not in the stem. Initialization is N(0, 2 / fan_in); the paper names none.
+    The paper's network has a stride of 2 in the stem and in blocks 2, 4, 6 and 12. For small images, a smaller
+    `total_stride` sets the first of these to 1: use 8 for 32 x 32 and 16 for 64 x 64 (feature maps of 4 x 4). The
+    parameters do not depend on it; with 1000 classes there are 4,231,976. A caller's pooling replaces the strides of
+    the blocks, not that of the stem. Initialization is N(0, 2 / fan_in); the paper does not specify one.
 
     Args:
-      parts: the layers.
-      width: the paper's multiplier alpha of all numbers of channels, at least 1/32; floor(alpha C) is taken.
+      factory: makes the layers.
+      width: the paper's multiplier alpha of all numbers of channels C, at least 1/32; rounds alpha C down.
       total_stride: 32, 16, 8, 4, 2 or 1.
 
     Raises:
-      ValueError: `width` is too small, or `total_stride` is another number.
+      ValueError: `width` is too small, or `total_stride` is not one of these.
 
     References:
       Howard et al., "MobileNets: efficient convolutional neural networks for mobile vision applications",
@@ -90,9 +90,9 @@ def mobilenet(parts: Parts, *, width: float | int = 1.0, total_stride: int = 32)
         if stride > 1 and excess > 1:
             stride, excess = 1, excess // 2
         if i == 0:
-            layers.append(Layer("stem", StridedStem, (features, stride)))
+            layers.append(layer("stem", StridedStem, channels=features, stride=stride))
         else:
-            layers.append(Layer(f"block{i}", SeparableBlock, (inputs, features, stride)))
+            layers.append(layer(f"block{i}", SeparableBlock, inputs=inputs, channels=features, stride=stride))
         inputs = features
-    sites = frozenset({"pool", "conv"})
-    return LayeredTrunk(parts, tuple(layers), total_stride=total_stride, sites=sites, parent=None)
+    slots = frozenset({"pool", "conv"})
+    return LayeredTrunk(factory, tuple(layers), total_stride=total_stride, slots=slots, parent=None)

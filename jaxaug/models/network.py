@@ -1,39 +1,29 @@
-"""What every network is: a trunk that makes features, and a head that makes logits of them."""
+"""A network: a trunk that computes features and a head that computes logits from them."""
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxaug.checks import check_floating, check_images, described
-from jaxaug.models.parts import Factory
-
-
-class Trunk(nn.Module, kw_only=True):
-    """Images -> features. A family of networks makes such a module."""
-
-    total_stride: int | None = None  # pixels of the image per pixel of the features; None: inputs are vectors
-    sites: frozenset[str] = frozenset()  # which of "regularizer", "pool" and "conv" have a place here
-    final_relu: bool = False  # whether a ReLU follows the additions of residual blocks
-
-    def __call__(self, images: Array, *, train: bool) -> Array:
-        """Returns the features, `[B, h, w, C]` (`[B, D]` where `total_stride` is None)."""
-        raise NotImplementedError
+from jaxaug.models.layer_factory import ModuleDef
+from jaxaug.models.trunk import Trunk
 
 
 class Network(nn.Module):
     """A trunk and a head: `module(x) == module.head(module.features(x))`.
 
-    Every method takes `train`: True normalizes by the batch's own statistics, updates the running ones (apply with
-    `mutable=["batch_stats"]`) and draws noise where a layer has some (apply with `rngs={"dropout": key}`).
+    Every method takes `train`. With `train=True` the network normalizes by the statistics of the batch, updates the
+    running statistics (apply it with `mutable=["batch_stats"]`) and draws the noise of layers that have some (apply it
+    with `rngs={"dropout": key}`).
     """
 
     title: str
     num_classes: int
     trunk: Trunk
-    make_head: Factory | None = None
+    make_head: ModuleDef | None = None
 
     def setup(self) -> None:
-        """Makes the classifier; the trunk is made by the caller."""
+        """Makes the classifier; the trunk is a field."""
         self.classifier = self.make_head(self.num_classes) if self.make_head else nn.Dense(self.num_classes)
 
     def __call__(self, images: Array, *, train: bool = False) -> Float[Array, "b k"]:
@@ -47,13 +37,13 @@ class Network(nn.Module):
           `[B, num_classes]`, float32.
 
         Raises:
-          ValueError: wrong rank, an empty axis, or an image smaller than the total stride.
-          TypeError: not floating point.
+          ValueError: the rank is wrong, an axis is empty, or the images are smaller than the total stride.
+          TypeError: the images are not floating point.
         """
         return self.head(self.features(images, train=train), train=train)
 
     def features(self, images: Array, *, train: bool = False) -> Float[Array, "b *spatial c"]:
-        """Returns what the head pools: `[B, h, w, C]` after the last normalization and ReLU (`[B, D]` for an MLP)."""
+        """Returns the input of the head: `[B, h, w, C]` after the last normalization and ReLU (`[B, D]` for an MLP)."""
         stride = self.trunk.total_stride
         if stride is None:
             check_floating(self.title, images, rank=None, what="inputs", axes="[B, ...]")

@@ -1,144 +1,136 @@
-"""Pyramidal residual networks: every block adds a few channels, none has a ReLU at its beginning or end."""
+"""Pyramidal residual networks: every block adds a few channels, and no block begins or ends with a ReLU."""
 
-import dataclasses
-import math
-
-import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaug.models.parts import HE_NORMAL_OUT, Parts, keep_probs
+from jaxaug.models.layer_factory import HE_NORMAL_OUT, LayerFactory
 from jaxaug.models.pooling import AveragePool
-from jaxaug.models.stems import ConvNormStem, NormRelu
-from jaxaug.models.trunk import Layer, LayeredTrunk, stage_blocks
+from jaxaug.models.residual_block import BranchMerge
+from jaxaug.models.trunk import Block, ConvNormStem, LayeredTrunk, NormRelu, layer, residual_trunk
 
 STEM_CHANNELS = 16
-STRIDES = (1, 2, 2)
 
 
 def padded_identity(x: Float[Array, "b h w c"], *, stride: int, channels: int) -> Float[Array, "b h2 w2 c2"]:
-    """Returns x, at stride 2 averaged over 2 x 2 pixels (fewer at an odd border), with zeros as its new channels.
+    """Returns x, averaged over 2 x 2 pixels (fewer at an odd border) at stride 2, with channels of zeros appended.
 
-    The result is `[B, ceil(H / stride), ceil(W / stride), channels]`, as that of a padded convolution.
+    The result has the shape that a padded convolution gives, `[B, ceil(H / stride), ceil(W / stride), channels]`.
 
     References:
       Han, Kim and Kim, "Deep pyramidal residual networks", CVPR 2017, section 3.2.
     """
     _, h, w, c = x.shape
     if stride == 2:
-        # A border pixel beside itself leaves the mean of such a window that of the pixels inside. (`jnp.pad` would do
-        # nothing where the sides are even, and fill its gradient with zeros that cost more than the pooling.)
+        # Repeating the border pixels makes the mean of a border window the mean of the pixels inside the image.
+        # (`jnp.pad` would have no effect on even sizes, but its gradient would cost more than the pooling.)
         x = jnp.concatenate([x, x[:, -1:]], axis=1) if h % 2 else x
         x = jnp.concatenate([x, x[:, :, -1:]], axis=2) if w % 2 else x
         x = AveragePool((2, 2), (2, 2), parent=None)(x)
     return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, channels - c)))
 
 
-class PyramidBlock(nn.Module):
+class PyramidBlock(Block):
     """Basic block: BN, conv, BN, ReLU, conv, BN, then the addition.
 
-    y = identity(x) + r(F(x)), r the regularizer of the residual branch; the identity has no parameters.
+    y = s(x) + r(F(x)), where r is the regularizer of the residual branch and the shortcut s has no parameters.
 
     References:
       Han, Kim and Kim, "Deep pyramidal residual networks", CVPR 2017, section 3.3.
     """
 
-    parts: Parts
-    channels: int
-    stride: int
-    keep_prob: float | int
-
     def setup(self) -> None:
-        """Names the layers."""
-        self.bn1, self.bn2, self.bn3 = (self.parts.batch_norm() for _ in range(3))
-        self.conv1 = self.parts.spatial_conv(self.channels, stride=self.stride)
-        self.conv2 = self.parts.spatial_conv(self.channels)
-        self.regularizer = self.parts.branch_regularizer(self.keep_prob)
+        """Makes the layers."""
+        self.bn1, self.bn2, self.bn3 = (self.factory.batch_norm() for _ in range(3))
+        self.conv1 = self.factory.spatial_conv(self.channels, stride=self.stride)
+        self.conv2 = self.factory.spatial_conv(self.channels)
+        self.regularizer = self.factory.branch_regularizer(self.keep_prob)
+        self.merge = BranchMerge(self.regularizer)
 
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b h2 w2 c2"]:
         """Returns `[B, ceil(H / stride), ceil(W / stride), channels]`."""
-        branch = self.conv1(self.parts.normalized(self.bn1, x, train=train))
-        branch = self.conv2(self.parts.activated(self.bn2, branch, train=train))
-        branch = self.parts.normalized(self.bn3, branch, train=train)
-        if self.regularizer is not None:
-            branch = self.regularizer(branch, deterministic=not train)
-        return padded_identity(x, stride=self.stride, channels=self.channels) + branch
+        branch = self.conv1(self.factory.normalized(self.bn1, x, train=train))
+        branch = self.conv2(self.factory.activated(self.bn2, branch, train=train))
+        branch = self.factory.normalized(self.bn3, branch, train=train)
+        identity = padded_identity(x, stride=self.stride, channels=self.channels)
+        return identity + self.merge(branch, train=train)
 
 
-class PyramidBottleneck(nn.Module):
+class PyramidBottleneck(Block):
     """Bottleneck: BN, 1 x 1, BN, ReLU, 3 x 3, BN, ReLU, 1 x 1, BN, then the addition.
 
-    The 3 x 3 convolution has `channels` channels and the stride, the block's output four times as many.
+    The 3 x 3 convolution has `channels` channels and the stride; the output has four times as many channels.
 
     References:
       Han, Kim and Kim, "Deep pyramidal residual networks", CVPR 2017, section 4 (PyramidNet with bottlenecks).
     """
 
-    parts: Parts
-    channels: int
-    stride: int
-    keep_prob: float | int
-
     def setup(self) -> None:
-        """Names the layers."""
-        self.bn1, self.bn2, self.bn3, self.bn4 = (self.parts.batch_norm() for _ in range(4))
-        self.conv1 = self.parts.pointwise_conv(self.channels)
-        self.conv2 = self.parts.spatial_conv(self.channels, stride=self.stride)
-        self.conv3 = self.parts.pointwise_conv(4 * self.channels)
-        self.regularizer = self.parts.branch_regularizer(self.keep_prob)
+        """Makes the layers."""
+        self.bn1, self.bn2, self.bn3, self.bn4 = (self.factory.batch_norm() for _ in range(4))
+        self.conv1 = self.factory.pointwise_conv(self.channels)
+        self.conv2 = self.factory.spatial_conv(self.channels, stride=self.stride)
+        self.conv3 = self.factory.pointwise_conv(4 * self.channels)
+        self.regularizer = self.factory.branch_regularizer(self.keep_prob)
+        self.merge = BranchMerge(self.regularizer)
 
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b h2 w2 c2"]:
         """Returns `[B, ceil(H / stride), ceil(W / stride), 4 channels]`."""
-        branch = self.conv1(self.parts.normalized(self.bn1, x, train=train))
-        branch = self.conv2(self.parts.activated(self.bn2, branch, train=train))
-        branch = self.conv3(self.parts.activated(self.bn3, branch, train=train))
-        branch = self.parts.normalized(self.bn4, branch, train=train)
-        if self.regularizer is not None:
-            branch = self.regularizer(branch, deterministic=not train)
-        return padded_identity(x, stride=self.stride, channels=4 * self.channels) + branch
+        branch = self.conv1(self.factory.normalized(self.bn1, x, train=train))
+        branch = self.conv2(self.factory.activated(self.bn2, branch, train=train))
+        branch = self.conv3(self.factory.activated(self.bn3, branch, train=train))
+        branch = self.factory.normalized(self.bn4, branch, train=train)
+        identity = padded_identity(x, stride=self.stride, channels=4 * self.channels)
+        return identity + self.merge(branch, train=train)
 
 
 def pyramid_channels(num_blocks: int, alpha: int) -> list[int]:
     """Returns the channels of each block, floor(16 + alpha l / L) for l = 1, ..., L.
 
-    In whole numbers, the sum has no error to fall below a border with; so the last widths are those of the paper's
-    tables, and the parameters those it counts. Code that rounds to the nearest has 0.2 million more.
+    Integer arithmetic has no rounding error that could push a sum below an integer, so widths and parameter counts
+    match the paper's tables. Code that rounds to the nearest integer has 0.2 million parameters more.
     """
     return [STEM_CHANNELS + alpha * block // num_blocks for block in range(1, num_blocks + 1)]
 
 
-def pyramidnet(parts: Parts, *, depth: int, alpha: int, bottleneck: bool | None = None) -> LayeredTrunk:
+def pyramidnet(factory: LayerFactory, *, depth: int, alpha: int, bottleneck: bool | None = None) -> LayeredTrunk:
     """Returns the trunk of additive PyramidNet-depth for small images: three stages of n blocks, total stride 4.
 
-    A stem of 16 channels with BN; block l of L = 3n has floor(16 + alpha l / L) channels (four times that behind a
-    bottleneck); BN and ReLU end it. PyramidNet-110 with alpha 270 and 10 classes has 28,485,477 parameters (the paper
-    says 28.3M), PyramidNet-272 with alpha 200 26,049,562 (26.0M).
+    After a stem of 16 channels with BN, block l of L = 3n has floor(16 + alpha l / L) channels (a bottleneck's output
+    four times as many); BN and ReLU end the network. PyramidNet-110 with alpha 270 and 10 classes has 28,485,477
+    parameters (the paper says 28.3M), PyramidNet-272 with alpha 200 26,049,562 (26.0M). Convolutions start from
+    N(0, 2 / fan_out).
 
     Args:
-      parts: the layers; convolutions start with He's law of fan-out.
+      factory: makes the layers.
       depth: 6n + 2 with basic blocks, 9n + 2 with bottlenecks, n at least 1.
-      alpha: how many channels the whole network adds, at least 1.
-      bottleneck: the kind of block. None: bottlenecks from depth 164 on, as the published networks have them
-        (basic: 110; bottleneck: 164, 200, 236, 272).
+      alpha: number of channels that the whole network adds, at least 1.
+      bottleneck: whether blocks are bottlenecks. None: bottlenecks for depths of at least 164, like the published
+        networks (basic: 110; bottleneck: 164, 200, 236, 272).
 
     Raises:
-      ValueError: no n makes that depth.
+      ValueError: no n gives that depth.
 
     References:
       Han, Kim and Kim, "Deep pyramidal residual networks", CVPR 2017, section 2.1 and table 4.
     """
-    deep = depth >= 164 if bottleneck is None else bottleneck
-    layers_per_block = 3 if deep else 2
-    stage_length, rest = divmod(depth - 2, 3 * layers_per_block)
-    if stage_length < 1 or rest:
-        kinds = ("bottlenecks", "9n + 2 (..., 164, 200, 236, 272)") if deep else ("basic blocks", "6n + 2 (..., 110)")
-        raise ValueError(f"pyramidnet<depth>_<alpha> takes a depth of {kinds[1]} with {kinds[0]}; got {depth}.")
-    num_blocks = 3 * stage_length
-    block = PyramidBottleneck if deep else PyramidBlock
-    parts = dataclasses.replace(parts, kernel_init=HE_NORMAL_OUT)
-    places = stage_blocks(3 * (stage_length,), STRIDES)
-    sizes = zip(places, pyramid_channels(num_blocks, alpha), keep_probs(num_blocks), strict=True)
-    layers = [Layer(name, block, (channels, stride, keep)) for (name, _, stride), channels, keep in sizes]
-    stem, ending = Layer("stem", ConvNormStem, (STEM_CHANNELS, False)), Layer("final", NormRelu)
-    sites = frozenset({"regularizer", "conv"})
-    return LayeredTrunk(parts, (stem, *layers, ending), total_stride=math.prod(STRIDES), sites=sites, parent=None)
+    if bottleneck is None:
+        bottleneck = depth >= 164
+    layers_per_block = 3 if bottleneck else 2
+    blocks_per_stage, remainder = divmod(depth - 2, 3 * layers_per_block)
+    if blocks_per_stage < 1 or remainder:
+        rule = (
+            "9n + 2 (..., 164, 200, 236, 272) with bottlenecks" if bottleneck else "6n + 2 (..., 110) with basic blocks"
+        )
+        raise ValueError(f"pyramidnet<depth>_<alpha> takes a depth of {rule}; got {depth}.")
+    channels = pyramid_channels(3 * blocks_per_stage, alpha)
+    return residual_trunk(
+        factory,
+        stem=layer("stem", ConvNormStem, channels=STEM_CHANNELS, relu=False),
+        block=PyramidBottleneck if bottleneck else PyramidBlock,
+        stages=[
+            [{"channels": c} for c in channels[start : start + blocks_per_stage]]
+            for start in range(0, len(channels), blocks_per_stage)
+        ],
+        ending=layer("final", NormRelu),
+        kernel_init=HE_NORMAL_OUT,
+    )

@@ -1,4 +1,4 @@
-"""A network by its name, with the layers that a caller hands in."""
+"""Networks by name, with layers that the caller may replace."""
 
 import re
 import warnings
@@ -9,16 +9,17 @@ import jax.numpy as jnp
 
 from jaxaug.checks import check_size, unknown
 from jaxaug.models.families import FAMILIES, Family
+from jaxaug.models.layer_factory import LayerFactory, ModuleDef
 from jaxaug.models.network import Network
-from jaxaug.models.parts import Factory, Parts
 
-SITES = {
+# What a network without the slot lacks.
+SLOTS = {
     "regularizer": "residual branch for a regularizer to act on",
     "pool": "max pooling for a pool to replace",
     "conv": "spatial convolution for a conv to replace",
 }
 
-# What the place of a layer decides, in the order in which a factory is given it.
+# The arguments that the network fixes for each layer, in the order in which it passes them.
 FIXED_ARGS = {
     "regularizer": ("keep_prob",),
     "pool": ("window", "strides", "padding"),
@@ -31,64 +32,65 @@ def create_model(
     name: str,
     num_classes: int,
     *,
-    regularizer: Factory | nn.Module | None = None,
-    pool: Factory | nn.Module | None = None,
-    conv: Factory | nn.Module | None = None,
-    head: Factory | nn.Module | None = None,
+    regularizer: ModuleDef | nn.Module | None = None,
+    pool: ModuleDef | nn.Module | None = None,
+    conv: ModuleDef | nn.Module | None = None,
+    head: ModuleDef | nn.Module | None = None,
     dtype: Any = jnp.float32,
     remat: bool = False,
     **options: Any,
 ) -> Network:
-    """A Linen network by its name, with layers of your own where you hand in factories or patterns.
+    """Returns a Linen network by its name, optionally with your own layers in its slots.
 
-    A factory is a function that makes a layer for a place in the network; a pattern is a layer, copied for each place
-    with what the place decides: `pool=GaussianPool(prior="half")`.
+    Each slot accepts a function that makes a layer, such as a module class, or a layer as a template, which is copied
+    with the arguments that the network fixes: `pool=GaussianPool(prior="half")`.
 
-    `module.apply(variables, images, train=False)` gives logits; `method="features"` stops before the global average
-    pooling, and `method="head"` goes on from there. Training takes `train=True`, `mutable=["batch_stats"]`, and
-    `rngs={"dropout": key}` if a layer draws noise; inference needs no key.
+    `module.apply(variables, images, train=False)` returns logits; `method="features"` stops before the global average
+    pooling, and `method="head"` continues from there. In training, pass `train=True`, `mutable=["batch_stats"]` and,
+    if a layer draws noise, `rngs={"dropout": key}`; inference needs no key.
 
     Args:
-      name: numbers in <> are yours within the formula of the family; `"?"` lists all names in an error.
+      name: name of the network, where numbers in <> are free within the formula of the family; `"?"` raises an error
+        that lists all names.
         Small images (total stride 4; preact_resnet 8): `"cnn"`, `"resnet20"` (32, 44, 56, 110), `"preact_resnet18"`
         (34, 50), `"wrn_<depth>_<width>"`, `"resnext29_<cardinality>x<width>d"`, `"pyramidnet<depth>_<alpha>"`,
-        `"densenet_bc_<depth>_<growth>"`, `"shake_shake_<depth>_2x<width>d"` and, as ResNeXt,
+        `"densenet_bc_<depth>_<growth>"`, `"shake_shake_<depth>_2x<width>d"` and, with ResNeXt blocks,
         `"shake_shake_<depth>_2x<cardinality>x<width>d"`.
         Large images (total stride 32): `"resnet10"` (18, 34, 50, 101, 152), `"wide_resnet50_2"`,
         `"resnext50_<cardinality>x<width>d"` (101, 152), `"densenet121"` (169), `"vgg13"` (16), `"vgg16_mod"`,
-        `"mobilenet"`. Feature vectors, or anything flattened: `"mlp"`.
+        `"mobilenet"`. Feature vectors, or inputs of any shape to flatten: `"mlp"`.
       num_classes: K, at least 2.
-      regularizer: `regularizer(keep_prob=)` makes a module, called `module(branch, deterministic=)` on each residual
-        branch before the addition; keep probabilities are `linear_decay` over all blocks.
-      pool: `pool(window=, strides=)`, with `padding=` where there is some, makes a module, called
-        `module(x, deterministic=)` in place of each max pooling; in resnet and resnext also after the convolution of
-        a large stem and after the first block of each later stage, which have stride 1 then; in densenet also of each
-        average pooling, and in mobilenet after each strided convolution of a block, which has stride 1 then.
-      conv: `conv(features, kernel_size, strides=, padding=, use_bias=, dtype=)`, with `feature_group_count=` if there
-        are groups, makes a module, called `module(x)` in place of each convolution larger than 1 x 1; arguments are
-        those of `nn.Conv`. A `kernel_init` that nobody chose is that of the usual convolution.
-      head: `head(num_classes)` makes a module, called `module(pooled, deterministic=)` on float32 `[B, D]` in place
+      regularizer: `regularizer(keep_prob=)` makes a module, called as `module(branch, deterministic=)` on each residual
+        branch before the addition; the keep probabilities of the blocks are `linear_decay`.
+      pool: `pool(window=, strides=)`, with `padding=` where the network pads, makes a module, called as
+        `module(x, deterministic=)` in place of each max pooling. In resnet and resnext it also follows the convolution
+        of a large stem and the first block of each later stage, which then have stride 1. In densenet it also replaces
+        each average pooling. In mobilenet it follows each strided convolution of a block, which then has stride 1.
+      conv: `conv(features, kernel_size, strides=, padding=, use_bias=, dtype=)`, with `feature_group_count=` for
+        grouped convolutions, makes a module, called as `module(x)` in place of each convolution larger than 1 x 1. The
+        arguments have the meaning of `nn.Conv`. A module with Flax's default `kernel_init` gets the network's.
+      head: `head(num_classes)` makes a module, called as `module(pooled, deterministic=)` on float32 `[B, D]` in place
         of the last dense layer.
       dtype: floating-point dtype of the computation; parameters, batch statistics and logits are float32.
-      remat: keep only what lies between blocks for the backward pass, and compute the rest anew: memory for time, in
-        every network but mlp and cnn.
-      **options: of the family.
-        mlp: `hidden=(100, 100)`, widths. cnn: `width=32`, channels of the first stage. wrn: `dropout=0.0`, rate
+      remat: whether the backward pass recomputes the inside of blocks instead of storing it, which saves memory and
+        costs time. No effect on mlp and cnn.
+      **options: options of the family.
+        mlp: `hidden=(100, 100)`, the widths. cnn: `width=32`, channels of the first stage. wrn: `dropout=0.0`, rate
         between the convolutions of a block. resnet, resnext: `final_relu=True`, whether a ReLU follows the additions
-        (False: EraseReLU). resnext: `branches=1` of a block, and `joining="A"`, whether two share a regularizer ("A")
-        or have one each ("B"). pyramidnet: `bottleneck=None`, the kind of block (None: by depth). shake_shake:
-        `forward`, `backward`, `level` of ShakeShake, or `joining=None`, which with "A" or "B" puts sum and regularizer
-        in its place. vgg13, vgg16: `head_size=7`, side of the window of the first fully connected layer (1 for images
-        below 224 x 224), `dropout=0.5`, `batch_norm=True`. mobilenet: `width=1.0`, multiplier of channels,
-        `total_stride=32` (8 for 32 x 32, 16 for 64 x 64).
+        (False: EraseReLU). resnext: `branches=1` per block, and `branch_merge="A"`, whether two branches share a
+        regularizer ("A") or have one each ("B"). pyramidnet: `bottleneck=None`, the kind of block (None: by depth).
+        shake_shake: `forward`, `backward`, `level` of ShakeShake, or `branch_merge`: "A" or "B" replaces ShakeShake by
+        a sum with regularizers as in resnext. vgg13, vgg16: `head_size=7`, side of the window of the first fully
+        connected layer (1 for images below 224 x 224), `dropout=0.5`, `batch_norm=True`. mobilenet: `width=1.0`,
+        multiplier of channels, `total_stride=32` (8 for 32 x 32, 16 for 64 x 64).
 
     Returns:
-      A module with methods `__call__`, `features` and `head`, each of which takes `train=`.
+      A module with methods `__call__`, `features` and `head`, all with an argument `train=`.
 
     Raises:
-      ValueError: an unknown name, a number out of range, or a factory for what the network does not have.
-      TypeError: an unknown option, a dtype that is not floating point, or a factory that cannot be called, or a pattern
-        without what its place decides.
+      ValueError: the name is unknown, a number is out of range, or the network has no slot for a layer passed in.
+      TypeError: an option is unknown, the dtype is not floating point, or a layer passed in is neither a function nor
+        a module with the arguments that the network fixes.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -115,49 +117,53 @@ def create_model(
     check_size("create_model", "num_classes", num_classes, 2)
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"create_model takes a floating-point dtype; got {dtype!r}.")
-    given = {"regularizer": regularizer, "pool": pool, "conv": conv, "head": head}
-    factories: dict[str, Any] = {part: _factory(part, value) for part, value in given.items()}
-    head = factories.pop("head")
+    layers = {"regularizer": regularizer, "pool": pool, "conv": conv, "head": head}
+    make: dict[str, Any] = {slot: _module_def(slot, layer) for slot, layer in layers.items()}
+    make_head = make.pop("head")
+    if "joining" in options and "branch_merge" in family.options:
+        warnings.warn("the option joining is deprecated; use branch_merge.", DeprecationWarning, stacklevel=2)
+        options["branch_merge"] = options.pop("joining")
     for option in options:
         if option not in family.options:
-            raise TypeError(f"options of {name}: {', '.join(family.options) or 'none'}; got {option!r}.")
-    parts = Parts(**factories, dtype=jnp.dtype(dtype), remat=remat)
-    trunk = family.build(parts, **numbers, **options)
-    for part, factory in factories.items():
-        if factory is not None and part not in trunk.sites:
-            raise ValueError(f"{name} has no {SITES[part]}.")
-    shaker = factories["regularizer"]
-    if shaker and trunk.final_relu and not getattr(shaker(keep_prob=1.0), "suits_final_relu", True):
+            accepted = f"its options are {', '.join(family.options)}" if family.options else "it has none"
+            raise TypeError(f"{name} has no option {option!r}; {accepted}.")
+    trunk = family.build(LayerFactory(**make, dtype=jnp.dtype(dtype), remat=remat), **numbers, **options)
+    for slot, module_def in make.items():
+        if module_def is not None and slot not in trunk.slots:
+            raise ValueError(f"{name} has no {SLOTS[slot]}; leave out {slot}.")
+    make_regularizer = make["regularizer"]
+    if make_regularizer and trunk.final_relu and not getattr(make_regularizer(keep_prob=1.0), "suits_final_relu", True):
         warnings.warn(
-            f"{name} has a ReLU after the addition, with which a ShakeDrop of negative alpha can diverge; "
-            "ShakeDrop.with_final_relu is made for it, or take the network with final_relu=False.",
+            f"{name} has a ReLU after the addition, and training with a ShakeDrop of negative alpha can diverge there; "
+            "use ShakeDrop.with_final_relu, or create the network with final_relu=False.",
             stacklevel=2,
         )
-    return Network(name, num_classes, trunk, head)
+    return Network(name, num_classes, trunk, make_head)
 
 
-def _factory(part: str, given: Any) -> Factory | None:
-    """Returns a factory as it is given (None: none), and of a pattern the function that copies it."""
-    if not isinstance(given, nn.Module):
-        if given is not None and not callable(given):
-            raise TypeError(f"create_model takes a factory of modules for {part}; got {type(given).__name__}.")
-        return given
-    missing = [name for name in FIXED_ARGS[part] if not hasattr(given, name)]
+def _module_def(slot: str, layer: Any) -> ModuleDef | None:
+    """Returns the function that makes the layers of a slot: the caller's, or one that copies the caller's template."""
+    if not isinstance(layer, nn.Module):
+        if layer is not None and not callable(layer):
+            raise TypeError(
+                f"create_model takes a module or a function that makes one for {slot}; got {type(layer).__name__}."
+            )
+        return layer
+    missing = [name for name in FIXED_ARGS[slot] if not hasattr(layer, name)]
     if missing:
         raise TypeError(
-            f"create_model takes a factory, or a module with {', '.join(FIXED_ARGS[part])}, for {part}; "
-            f"got {type(given).__name__} without {missing[0]}."
+            f"create_model takes a function that makes a module, or a module with {', '.join(FIXED_ARGS[slot])}, "
+            f"for {slot}; got {type(layer).__name__} without {missing[0]}."
         )
-    pattern = given
 
-    def copied(*values: Any, **fields: Any) -> nn.Module:
-        return pattern.clone(**dict(zip(FIXED_ARGS[part], values, strict=False)), **fields)
+    def copy(*args: Any, **fields: Any) -> nn.Module:
+        return layer.clone(**dict(zip(FIXED_ARGS[slot], args, strict=False)), **fields)
 
-    return copied
+    return copy
 
 
 def _family(name: str) -> tuple[Family, dict[str, int]]:
-    """Returns the family that a name belongs to, and the numbers in the name."""
+    """Returns the family of a name and the numbers in the name."""
     for pattern, family in FAMILIES.items():
         match = re.fullmatch(re.sub(r"<(\w+)>", r"(?P<\1>[1-9][0-9]*)", pattern), name)
         if match:

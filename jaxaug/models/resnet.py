@@ -1,64 +1,32 @@
-"""Residual networks: those of ImageNet, their wider forms, and those of CIFAR."""
+"""Residual networks for ImageNet, with wider variants, and for CIFAR."""
 
-import dataclasses
-from collections.abc import Sequence
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
 
-from jaxaug.models.parts import HE_NORMAL_OUT, Parts, keep_probs
-from jaxaug.models.residual_block import Form, ResidualBlock
-from jaxaug.models.residual_branches import BasicBranch, BottleneckBranch
-from jaxaug.models.shortcuts import ZeroPadding
-from jaxaug.models.stems import ConvNormStem, ImageNetStem, Relu
-from jaxaug.models.trunk import Layer, LayeredTrunk, stage_blocks
-
-IMAGENET_STEM = Layer("stem", ImageNetStem, (64,))
+from jaxaug.models.layer_factory import HE_NORMAL_OUT, LayerFactory
+from jaxaug.models.residual_block import BlockSpec, ResidualBlock
+from jaxaug.models.trunk import ConvNormStem, ImageNetStem, LayeredTrunk, Relu, layer, residual_trunk
 
 
-def residual_trunk(
-    parts: Parts,
-    *,
-    stem: Layer,
-    stem_stride: int,
-    channels: Sequence[int],
-    blocks: Sequence[int],
-    form: Form,
-    branch_options: Sequence[tuple[int, ...]] | None = None,
-) -> LayeredTrunk:
-    """Returns a stem and stages of residual blocks, every stage but the first at half the resolution of the last.
+class ZeroPadding(nn.Module):
+    """Shortcut without parameters: takes every `stride`-th pixel and appends channels of zeros.
 
-    Convolutions start from N(0, 2 / fan_out) and every BN with scale 1, as in fb.resnet.torch; starting the last BN
-    of a branch at 0 is a later habit that is in none of the papers. Without the ReLUs after the additions, one ReLU
-    ends the network, so that features are never negative.
-
-    Args:
-      parts: the layers.
-      stem: the first layer.
-      stem_stride: its pixels of the image per pixel of the result.
-      channels: of the output of each stage's blocks.
-      blocks: number of blocks in each stage.
-      form: of the blocks.
-      branch_options: for each stage, what its branches take beside channels and stride; None: nothing.
+    Option A of He et al., CVPR 2016, with the new channels last as in fb.resnet.torch.
     """
-    parts = dataclasses.replace(parts, kernel_init=HE_NORMAL_OUT)
-    strides = (1, *(2 for _ in blocks[1:]))
-    keep_prob = iter(keep_probs(sum(blocks)))
-    options = branch_options or [() for _ in blocks]
-    layers = [
-        Layer(name, ResidualBlock, (channels[stage], stride, next(keep_prob), form, options[stage]))
-        for name, stage, stride in stage_blocks(blocks, strides)
-    ]
-    ending = [] if form.final_relu else [Layer("final", Relu)]
-    return LayeredTrunk(
-        parts,
-        (stem, *layers, *ending),
-        total_stride=stem_stride * 2 ** (len(blocks) - 1),
-        sites=frozenset({"regularizer", "pool", "conv"}),
-        final_relu=form.final_relu,
-        parent=None,
-    )
+
+    factory: LayerFactory
+    channels: int
+    stride: int
+
+    def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b h2 w2 c2"]:
+        """Returns `[B, ceil(H / stride), ceil(W / stride), channels]`."""
+        strided = x[:, :: self.stride, :: self.stride]
+        return jnp.pad(strided, ((0, 0), (0, 0), (0, 0), (0, self.channels - x.shape[-1])))
 
 
 def resnet(
-    parts: Parts,
+    factory: LayerFactory,
     *,
     blocks: tuple[int, int, int, int],
     bottleneck: bool = False,
@@ -67,44 +35,54 @@ def resnet(
 ) -> LayeredTrunk:
     """Returns the trunk of ResNet for large images (224 x 224): four stages, total stride 32.
 
-    Basic blocks of 64 to 512 channels, or bottlenecks of 64 to 512 inner and 256 to 2048 outer channels. Fifty layers
-    and 1000 classes make 25,557,032 parameters. ResNet-10, of one block a stage, is that of work on long-tailed data.
+    Basic blocks have 64 to 512 channels, bottlenecks 64 to 512 inner and 256 to 2048 outer channels. ResNet-50 with
+    1000 classes has 25,557,032 parameters. ResNet-10, with one block per stage, is common in work on long-tailed data.
+
+    Convolutions start from N(0, 2 / fan_out) and every BN from scale 1, as in fb.resnet.torch. Starting the last BN of
+    a branch from scale 0 is a later practice that none of the papers uses.
 
     Args:
-      parts: the layers; a caller's pooling takes five places: after the stem's convolution, which has stride 1 then,
-        the stem's own, and after the first blocks of stages 2 to 4, which have stride 1 then.
+      factory: makes the layers. A caller's pooling is used in five places: after the convolution of the stem, in place
+        of the max pooling of the stem, and after the first block of stages 2 to 4. The convolutions before it have
+        stride 1.
       blocks: number of blocks in each stage.
       bottleneck: whether blocks are bottlenecks.
-      width: factor of a bottleneck's inner channels: 2 for Wide ResNet-50-2.
-      final_relu: whether a ReLU follows each addition; False is EraseReLU.
+      width: factor of the inner channels of bottlenecks: 2 for Wide ResNet-50-2.
+      final_relu: whether a ReLU follows each addition. Without it (EraseReLU), one ReLU ends the network, so that
+        features are never negative.
 
     References:
       He et al., "Deep residual learning for image recognition", CVPR 2016, table 1.
       Zagoruyko and Komodakis, "Wide residual networks", BMVC 2016, section 3 (WRN-50-2-bottleneck).
       Dong et al., "EraseReLU", arXiv 1709.07634, 2017.
     """
-    narrow = (64, 128, 256, 512)
+    spec = BlockSpec(final_relu=final_relu)
+    stages = []
+    for stage, count in enumerate(blocks):
+        base = 64 * 2**stage
+        fields = {"channels": 4 * base, "inner": width * base} if bottleneck else {"channels": base}
+        stages.append(count * [{**fields, "spec": spec}])
     return residual_trunk(
-        parts,
-        stem=IMAGENET_STEM,
+        factory,
+        stem=layer("stem", ImageNetStem, channels=64),
         stem_stride=4,
-        channels=[4 * channels for channels in narrow] if bottleneck else narrow,
-        blocks=blocks,
-        form=Form(BottleneckBranch if bottleneck else BasicBranch, final_relu=final_relu),
-        branch_options=[(width * channels,) for channels in narrow] if bottleneck else None,
+        block=ResidualBlock,
+        stages=stages,
+        ending=None if final_relu else layer("final", Relu),
+        kernel_init=HE_NORMAL_OUT,
     )
 
 
-def cifar_resnet(parts: Parts, *, depth: int, final_relu: bool = True) -> LayeredTrunk:
+def cifar_resnet(factory: LayerFactory, *, depth: int, final_relu: bool = True) -> LayeredTrunk:
     """Returns the trunk of ResNet for small images (32 x 32): three stages of n basic blocks, total stride 4.
 
-    n = (depth - 2) / 6 blocks of 16, 32 and 64 channels after a 3 x 3 stem of 16; where the shape changes, the
-    shortcut takes every second pixel and zeros as new channels (option A). A depth of 110 and 10 classes make
-    1,727,962 parameters.
+    The n = (depth - 2) / 6 blocks of each stage have 16, 32 and 64 channels, after a 3 x 3 stem with 16 channels.
+    Where the shape changes, the shortcut takes every second pixel and pads the channels with zeros (option A).
+    ResNet-110 with 10 classes has 1,727,962 parameters.
 
     Args:
-      parts: the layers; a caller's pooling takes two places: after the first blocks of stages 2 and 3, where
-        convolutions and shortcut have stride 1 then.
+      factory: makes the layers. A caller's pooling is used in two places: after the first block of stages 2 and 3,
+        whose convolutions and shortcut then have stride 1.
       depth: 6n + 2 with n at least 1: 8, 14, 20, ...
       final_relu: whether a ReLU follows each addition; False is EraseReLU.
 
@@ -117,11 +95,12 @@ def cifar_resnet(parts: Parts, *, depth: int, final_relu: bool = True) -> Layere
     """
     if depth < 8 or depth % 6 != 2:
         raise ValueError(f"resnet<depth> for small images takes a depth of 6n + 2 (8, 14, 20, ...); got {depth}.")
+    spec = BlockSpec(shortcut=ZeroPadding, final_relu=final_relu)
     return residual_trunk(
-        parts,
-        stem=Layer("stem", ConvNormStem, (16,)),
-        stem_stride=1,
-        channels=(16, 32, 64),
-        blocks=3 * ((depth - 2) // 6,),
-        form=Form(BasicBranch, ZeroPadding, final_relu=final_relu),
+        factory,
+        stem=layer("stem", ConvNormStem, channels=16),
+        block=ResidualBlock,
+        stages=[(depth - 2) // 6 * [{"channels": channels, "spec": spec}] for channels in (16, 32, 64)],
+        ending=None if final_relu else layer("final", Relu),
+        kernel_init=HE_NORMAL_OUT,
     )

@@ -6,55 +6,55 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from jaxaug.checks import check_prob, check_size, described
-from jaxaug.models.parts import Parts
-from jaxaug.models.trunk import Layer, LayeredTrunk
+from jaxaug.models.layer_factory import LayerFactory
+from jaxaug.models.trunk import Layer, LayeredTrunk, layer
 
 CHANNELS = (64, 128, 256, 512, 512)
-SITES = frozenset({"pool", "conv"})
+SLOTS = frozenset({"pool", "conv"})
 
 
 class ConvLayer(nn.Module):
-    """A 3 x 3 convolution, BN and ReLU; without BN the convolution has biases instead."""
+    """A 3 x 3 convolution, BN and ReLU; without BN the convolution has a bias."""
 
-    parts: Parts
+    factory: LayerFactory
     channels: int
     batch_norm: bool
 
     def setup(self) -> None:
-        """Names the layers."""
-        self.conv = self.parts.spatial_conv(self.channels, use_bias=not self.batch_norm)
-        self.bn = self.parts.batch_norm() if self.batch_norm else None
+        """Makes the layers."""
+        self.conv = self.factory.spatial_conv(self.channels, use_bias=not self.batch_norm)
+        self.bn = self.factory.batch_norm() if self.batch_norm else None
 
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b h w c2"]:
         """Returns `[B, H, W, channels]`."""
         x = self.conv(x)
-        return nn.relu(x) if self.bn is None else self.parts.activated(self.bn, x, train=train)
+        return nn.relu(x) if self.bn is None else self.factory.activated(self.bn, x, train=train)
 
 
 class PointwiseLayer(nn.Module):
     """A 1 x 1 convolution, BN and ReLU."""
 
-    parts: Parts
+    factory: LayerFactory
     channels: int
 
     def setup(self) -> None:
-        """Names the layers."""
-        self.conv = self.parts.pointwise_conv(self.channels)
-        self.bn = self.parts.batch_norm()
+        """Makes the layers."""
+        self.conv = self.factory.pointwise_conv(self.channels)
+        self.bn = self.factory.batch_norm()
 
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b h w c2"]:
         """Returns `[B, H, W, channels]`."""
-        return self.parts.activated(self.bn, self.conv(x), train=train)
+        return self.factory.activated(self.bn, self.conv(x), train=train)
 
 
 class Pool(nn.Module):
     """A 2 x 2 max pooling."""
 
-    parts: Parts
+    factory: LayerFactory
 
     def setup(self) -> None:
-        """Names the layer."""
-        self.pool = self.parts.max_pool(window=(2, 2), strides=(2, 2))
+        """Makes the layer."""
+        self.pool = self.factory.max_pool(window=(2, 2), strides=(2, 2))
 
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b h2 w2 c"]:
         """Returns `[B, H // 2, W // 2, C]`."""
@@ -62,28 +62,28 @@ class Pool(nn.Module):
 
 
 class FullyConnected(nn.Module):
-    """A fully connected layer of every `side` x `side` window, ReLU and dropout.
+    """A fully connected layer on every `side` x `side` window, ReLU and dropout.
 
-    Of a map of just that size it is the fully connected layer itself; from a larger map it makes a map, as the authors
-    test on large images.
+    On a map of exactly that size this is an ordinary fully connected layer. On a larger map it returns a map, which is
+    how the authors test on large images.
 
     References:
       Simonyan and Zisserman, "Very deep convolutional networks", ICLR 2015, section 3.2.
     """
 
-    parts: Parts
+    factory: LayerFactory
     features: int
     side: int
     dropout_rate: float | int
 
     def setup(self) -> None:
-        """Names the layers; this convolution is not one that a caller may replace."""
+        """Makes the layers; the caller cannot replace this convolution."""
         self.dense = nn.Conv(
             self.features,
             (self.side, self.side),
             padding="VALID",
-            dtype=self.parts.dtype,
-            kernel_init=self.parts.kernel_init,
+            dtype=self.factory.dtype,
+            kernel_init=self.factory.kernel_init,
         )
         self.dropout = nn.Dropout(self.dropout_rate)
 
@@ -98,7 +98,7 @@ class FullyConnected(nn.Module):
 
 
 def vgg(
-    parts: Parts,
+    factory: LayerFactory,
     *,
     blocks: tuple[int, int, int, int, int],
     head_size: int = 7,
@@ -107,27 +107,27 @@ def vgg(
     channels: Sequence[int] = CHANNELS,
     hidden: int = 4096,
 ) -> LayeredTrunk:
-    """Returns the trunk of VGG: five stages of convolutions and a pooling, then two fully connected layers of 4096.
+    """Returns the trunk of VGG: five stages of convolutions and a pooling, then two fully connected layers.
 
-    The stages divide height and width by 32, the total stride; the first fully connected layer acts on windows of
-    `head_size` x `head_size`, so that an image of 224 x 224 makes 1 x 1 features and a larger one a map of
-    H // 32 - head_size + 1 by W // 32 - head_size + 1, over which logits are averaged. Without BN, VGG-16 with 1000
-    classes has 138,357,544 parameters as published; BN adds 8,448 and makes 4,224 biases of convolutions needless.
-    Biases start at 0 and weights as N(0, 2 / fan_in): the paper's way, from a trained shallower network, needs one.
-    Training with dropout draws noise. A `pool` takes the place of every max pooling; a `conv` that of the
-    3 x 3 convolutions, not of the fully connected layers.
+    The stages divide height and width by 32, the total stride. The first fully connected layer acts on windows of
+    `head_size` x `head_size`, so a 224 x 224 image gives 1 x 1 features, and a larger one gives a map of
+    H // 32 - head_size + 1 by W // 32 - head_size + 1, over which the head averages. Without BN, VGG-16 with 1000
+    classes has 138,357,544 parameters, as published; BN adds 8,448 and removes the 4,224 biases of the convolutions.
+    Biases start at 0 and weights from N(0, 2 / fan_in), whereas the paper starts from a trained shallower network.
+    Dropout draws noise in training. A caller's pooling replaces every max pooling, and a caller's convolution the
+    3 x 3 convolutions but not the fully connected layers.
 
     Args:
-      parts: the layers.
-      blocks: convolutions in each stage.
+      factory: makes the layers.
+      blocks: number of convolutions in each stage.
       head_size: side of the window, at least 1: 7 for images of at least 224 x 224, 1 for at least 32 x 32.
       dropout: rate in [0, 1] after each fully connected layer.
       batch_norm: whether BN follows each convolution.
-      channels: of each stage.
-      hidden: channels of the fully connected layers.
+      channels: number of channels in each stage.
+      hidden: number of channels of the fully connected layers.
 
     Raises:
-      ValueError: `head_size` or `dropout` is out of range; when called, an image is smaller than 32 `head_size`.
+      ValueError: `head_size` or `dropout` is out of range, or (when called) an image is smaller than 32 `head_size`.
 
     References:
       Simonyan and Zisserman, "Very deep convolutional networks for large-scale image recognition", ICLR 2015, table 1.
@@ -137,14 +137,14 @@ def vgg(
     check_prob("vgg", dropout, "dropout")
     layers = (
         *_stages(blocks, channels, batch_norm),
-        Layer("fc6", FullyConnected, (hidden, head_size, dropout)),
-        Layer("fc7", FullyConnected, (hidden, 1, dropout)),
+        layer("fc6", FullyConnected, features=hidden, side=head_size, dropout_rate=dropout),
+        layer("fc7", FullyConnected, features=hidden, side=1, dropout_rate=dropout),
     )
-    return LayeredTrunk(parts, layers, total_stride=32, sites=SITES, parent=None)
+    return LayeredTrunk(factory, layers, total_stride=32, slots=SLOTS, parent=None)
 
 
 def vgg_mod(
-    parts: Parts,
+    factory: LayerFactory,
     *,
     blocks: tuple[int, int, int, int, int],
     channels: Sequence[int] = CHANNELS,
@@ -152,21 +152,23 @@ def vgg_mod(
 ) -> LayeredTrunk:
     """Returns the trunk of VGG-mod, total stride 16: a 1 x 1 convolution of 4096 channels ends the last stage.
 
-    It is followed by BN and ReLU and takes the place of the last pooling; the global average pooling of the head takes
-    that of the fully connected layers. The author's code has one more fully connected layer of 4096, BN and ReLU
-    between that pooling and the classifier, which can be handed in as `head`.
+    The convolution, with BN and ReLU, replaces the last pooling; the global average pooling of the head replaces the
+    fully connected layers. The author's code has one more fully connected layer of 4096 units with BN and ReLU between
+    that pooling and the classifier; pass it as `head` to use it.
 
     References:
       Kobayashi, "Gaussian-based pooling for convolutional neural networks", NeurIPS 2019, section 3.
     """
-    layers = (*_stages(blocks, channels, True)[:-1], Layer("conv6", PointwiseLayer, (hidden,)))
-    return LayeredTrunk(parts, layers, total_stride=16, sites=SITES, parent=None)
+    layers = (*_stages(blocks, channels, True)[:-1], layer("conv6", PointwiseLayer, channels=hidden))
+    return LayeredTrunk(factory, layers, total_stride=16, slots=SLOTS, parent=None)
 
 
 def _stages(blocks: Sequence[int], channels: Sequence[int], batch_norm: bool) -> list[Layer]:
     """Returns conv1_1, conv1_2, pool1, ..., pool5."""
     layers = []
     for stage, (count, width) in enumerate(zip(blocks, channels, strict=True), start=1):
-        layers += [Layer(f"conv{stage}_{i}", ConvLayer, (width, batch_norm)) for i in range(1, count + 1)]
-        layers.append(Layer(f"pool{stage}", Pool))
+        layers += [
+            layer(f"conv{stage}_{i}", ConvLayer, channels=width, batch_norm=batch_norm) for i in range(1, count + 1)
+        ]
+        layers.append(layer(f"pool{stage}", Pool))
     return layers

@@ -1,4 +1,4 @@
-"""Several augmented copies of each example, and the one of them that is worth most."""
+"""Augmented copies of each example, and the choice of one of them by its loss."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -13,15 +13,15 @@ from jaxaug.sampling.strategy import Score
 
 
 class Chosen(NamedTuple):
-    """One of M copies of every example."""
+    """The chosen one of M copies of every example."""
 
-    batch: Any
-    losses: Float[Array, "m b"]  # of all copies
-    copy: Int[Array, " b"]  # which one it is
+    batch: Any  # the chosen copies
+    losses: Float[Array, "m b"]  # losses of all copies
+    copy: Int[Array, " b"]  # index of the chosen copy
 
     @property
     def metrics(self) -> dict[str, jax.Array]:
-        """Returns the mean loss of the copies and of the chosen ones, NaN where one is."""
+        """Returns the mean loss of all copies and of the chosen copies; both are NaN if any loss is."""
         losses = self.losses.astype(jnp.float32)
         mean = jnp.mean(losses)
         drawn = jnp.where(jnp.isnan(mean), jnp.nan, jnp.mean(column_entries(losses, self.copy)))
@@ -38,23 +38,23 @@ def best_copy(
     noise: Float[Array, "m b"],
     scan: bool,
 ) -> Chosen:
-    """Returns the copy of the largest worth(loss) + noise of every example.
+    """Returns, for every example, the copy with the largest worth(loss) + noise.
 
-    Of equal sums, as of infinite ones, the larger noise decides, then the first copy.
+    Among equal sums, such as infinite ones, the larger noise wins, and then the first copy.
 
     Args:
-      key: split among the M copies.
+      key: PRNG key, split among the M copies.
       augment: augmentation `(key, batch) -> batch`.
       batch: any pytree.
-      score: batch -> losses.
-      worth: of a loss, elementwise.
+      score: `batch -> losses`.
+      worth: elementwise function of the losses.
       noise: one number per copy and example.
-      scan: score the copies one after another, in the memory of one; else in one pass over all M B copies.
+      scan: whether to score the copies one after another, with the memory of one, instead of all M B in one pass.
     """
     keys = jax.random.split(key, noise.shape[0])
 
     def better(losses: Array, noise: Array, best: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
-        """Returns whether a copy is better than the best so far, and the better one's standing."""
+        """Returns whether a copy beats the best one so far, and the value and noise of the winner."""
         value = worth(losses) + noise
         wins = (value > best[0]) | ((value == best[0]) & (noise > best[1]))
         return wins, (jnp.where(wins, value, best[0]), jnp.where(wins, noise, best[1]))
@@ -80,7 +80,7 @@ def best_copy(
         return Chosen(copy, losses, choice)
 
     copies = [augment(copy_key, batch) for copy_key in keys]
-    losses = scored(joined(copies)).reshape(noise.shape)
+    losses = scored(concatenated(copies)).reshape(noise.shape)
     choice, best = jnp.zeros(noise.shape[1:], jnp.int32), (least, least)
     for j in range(noise.shape[0]):
         wins, best = better(losses[j], noise[j], best)
@@ -89,11 +89,11 @@ def best_copy(
     return Chosen(chosen, losses, choice)
 
 
-def joined(copies: list[Any]) -> Any:
-    """Returns one batch of the copies, one after another on axis 0."""
+def concatenated(copies: list[Any]) -> Any:
+    """Returns one batch with the copies concatenated along axis 0."""
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *copies)
 
 
 def column_entries(stacked: Shaped[Array, "m b *rest"], choice: Int[Array, " b"]) -> Shaped[Array, "b *rest"]:
-    """Returns row `choice[i]` of column i."""
+    """Returns the entry of row `choice[i]` in each column i."""
     return stacked[choice, jnp.arange(choice.shape[0])]

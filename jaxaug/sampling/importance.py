@@ -1,4 +1,4 @@
-"""How probable each augmented copy of an example is to be drawn, from the losses of the copies."""
+"""The probability of drawing each augmented copy of an example, computed from the losses of the copies."""
 
 from typing import Literal, get_args
 
@@ -15,22 +15,23 @@ Importance = Literal["loss", "one_minus_prob", "softmax", "uniform"]
 def importance_weights(
     losses: Float[Array, "m b"], *, importance: Importance = "loss", temperature: ArrayLike = 1.0
 ) -> Float[Array, "m b"]:
-    """The probabilities with which one of M copies of each example is drawn.
+    """Returns the probabilities of drawing each of the M copies of an example.
 
-    q_jb = w_jb / Σ_j w_jb with w the loss l ("loss"), 1 - p = 1 - exp(-l), p the probability of the true class
-    ("one_minus_prob"), exp(l / T) ("softmax") or 1 ("uniform"). Where all w are 0, q is uniform. Infinite losses share
-    the whole probability under "loss" and "softmax".
+    q_jb = w_jb / Σ_j w_jb, where w is the loss l ("loss"), 1 - p = 1 - exp(-l) with the probability p of the true class
+    ("one_minus_prob"), exp(l / T) ("softmax") or 1 ("uniform"). If all weights of an example are zero, q is uniform.
+    Under "loss" and "softmax", infinite losses share the whole probability equally.
 
     Args:
-      losses: `[M, B]`, cross entropies of M copies of B examples, at least 0 (below counts as 0 but for "softmax").
+      losses: `[M, B]`, cross entropies of M copies of B examples. Negative losses count as 0, except for "softmax".
       importance: the form of w.
-      temperature: T > 0 of "softmax": towards 0 the copy of the largest loss, towards infinity uniform. May be traced.
+      temperature: T of "softmax", above 0; near 0, q concentrates on the largest loss, and for large T it becomes
+        uniform. May be traced.
 
     Returns:
-      `[M, B]`, dtype of `losses`, at least 0, of sum 1 over M; NaN in a column that holds a NaN.
+      `[M, B]`, dtype of `losses`, at least 0, with sum 1 over M; columns with a NaN are all NaN.
 
     Raises:
-      ValueError: `losses` is no non-empty `[M, B]`, `temperature` is not above 0, `importance` is unknown.
+      ValueError: `losses` is not a non-empty `[M, B]`, `temperature` is not above 0, or `importance` is unknown.
       TypeError: `losses` is not floating point.
 
     Example:
@@ -47,14 +48,14 @@ def importance_weights(
     check_importance("importance_weights", importance, temperature)
     logs = log_importance(losses.astype(jnp.float32), importance, temperature)
     highest = jnp.max(logs, axis=0, keepdims=True)
-    # Of what is infinitely important, or nothing at all, every copy is as important as another.
+    # If all weights of an example are zero, or some are infinite, ties are broken uniformly.
     ties = jnp.where(logs == highest, 0.0, -jnp.inf)
     weights = jax.nn.softmax(jnp.where(jnp.isinf(highest), ties, logs), axis=0)
     return jnp.where(jnp.isnan(highest), jnp.nan, weights).astype(losses.dtype)
 
 
 def log_importance(losses: Float[Array, "..."], importance: Importance, temperature: ArrayLike) -> Float[Array, "..."]:
-    """Returns log w of each loss, which depends on no other."""
+    """Returns log w of each loss, elementwise."""
     if importance == "softmax":
         return losses / jnp.asarray(temperature, losses.dtype)
     if importance == "uniform":
@@ -64,6 +65,6 @@ def log_importance(losses: Float[Array, "..."], importance: Importance, temperat
 
 
 def check_importance(function: str, importance: str, temperature: ArrayLike) -> None:
-    """Raises unless the form of the weights is known and the temperature above 0."""
+    """Raises unless `importance` is known and the temperature is above 0."""
     check_choice(function, "importance", importance, get_args(Importance))
     check_number(function, "temperature", temperature, 0.0, open_low=True)

@@ -1,4 +1,4 @@
-"""Strategies that begin or end in the course of training."""
+"""Strategies that start gradually or stop during training."""
 
 from typing import Any, NamedTuple
 
@@ -15,27 +15,28 @@ Selection = tuple[Any, Any, dict[str, jax.Array]]
 
 
 class TimedState(NamedTuple):
-    """Where in training a strategy is."""
+    """The state of a strategy that depends on the step."""
 
-    step: Array  # int32 scalar, selections made
-    inner: Any
+    step: Array  # int32 scalar, number of selections so far
+    inner: Any  # state of the wrapped strategy
 
 
 def slow_start(strategy: Strategy, *, steps: ArrayLike) -> Strategy:
-    """The strategy that comes in gradually: at step t an example takes part with probability min(1, t / steps).
+    """Returns a strategy that starts gradually: at step t it changes each example with probability min(1, t / steps).
 
-    The others keep what the batch held, bit for bit, one coin per example (and copy, where there are several).
+    All other examples stay the same, bit for bit. The draws are independent for each example (and for each copy, if
+    the strategy returns several).
 
     Args:
-      strategy: any other; it sees every step.
-      steps: when all examples take part, above 0; may be traced.
+      strategy: the strategy to start gradually; its `select` and `observe` are called at every step.
+      steps: step from which the strategy applies to all examples, above 0; may be traced.
 
     Returns:
-      A `Strategy`; its metrics are those of `strategy`, `augmented` multiplied by the share that takes part.
+      A `Strategy` with the metrics of `strategy`, where `augmented` is multiplied by the share of examples drawn.
 
     Raises:
       ValueError: `steps` is not above 0.
-      TypeError: `strategy` is no `Strategy`.
+      TypeError: `strategy` is not a `Strategy`.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -54,29 +55,29 @@ def slow_start(strategy: Strategy, *, steps: ArrayLike) -> Strategy:
 
     def select(key: jax.Array, state: TimedState, batch: Any, score: Any) -> Selection:
         coin_key, key = jax.random.split(key)
-        chosen, inner, metrics = strategy.select(key, state.inner, batch, score)
-        kept = _repeated("slow_start", batch, chosen)
+        out, inner, metrics = strategy.select(key, state.inner, batch, score)
+        unchanged = _repeated("slow_start", batch, out)
         prob = jnp.minimum(1.0, state.step.astype(jnp.float32) / jnp.asarray(steps, jnp.float32))
-        coins = jax.random.bernoulli(coin_key, prob, (batch_size("slow_start", chosen),))
+        coins = jax.random.bernoulli(coin_key, prob, (batch_size("slow_start", out),))
         metrics = {**metrics, "augmented": metrics["augmented"] * jnp.mean(coins, dtype=jnp.float32)}
-        return selected("slow_start", coins, chosen, kept), TimedState(state.step + 1, inner), metrics
+        return selected("slow_start", coins, out, unchanged), TimedState(state.step + 1, inner), metrics
 
     return _timed(strategy, select)
 
 
 def stop_after(strategy: Strategy, *, steps: ArrayLike) -> Strategy:
-    """The strategy that ends: from step `steps` on the batch is left as it is, and nothing is scored any more.
+    """Returns a strategy that stops: from step `steps` on, batches stay unchanged and nothing is scored.
 
     Args:
-      strategy: any other.
-      steps: how many steps it lasts, at least 0; may be traced.
+      strategy: the strategy to stop.
+      steps: number of steps after which it stops, at least 0; may be traced.
 
     Returns:
-      A `Strategy`; its metrics are those of `strategy`, 0 once it has ended.
+      A `Strategy` with the metrics of `strategy`, which are 0 after it has stopped.
 
     Raises:
       ValueError: `steps` is negative.
-      TypeError: `strategy` is no `Strategy`.
+      TypeError: `strategy` is not a `Strategy`.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -97,11 +98,11 @@ def stop_after(strategy: Strategy, *, steps: ArrayLike) -> Strategy:
         def on() -> Selection:
             return strategy.select(key, state.inner, batch, score)
 
-        form, _, metrics = jax.eval_shape(on)
+        abstract_out, _, metrics = jax.eval_shape(on)
 
         def off() -> Selection:
             zeros = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
-            return _repeated("stop_after", batch, form), state.inner, zeros
+            return _repeated("stop_after", batch, abstract_out), state.inner, zeros
 
         out, inner, metrics = jax.lax.cond(state.step.astype(jnp.float32) < jnp.asarray(steps, jnp.float32), on, off)
         return out, TimedState(state.step + 1, inner), metrics
@@ -111,7 +112,7 @@ def stop_after(strategy: Strategy, *, steps: ArrayLike) -> Strategy:
 
 def _check_strategy(function: str, strategy: Any) -> None:
     if not isinstance(strategy, Strategy):
-        raise TypeError(f"{function} takes a Strategy, as always(augment) is; got {type(strategy).__name__}.")
+        raise TypeError(f"{function} takes a Strategy, such as always(augment); got {type(strategy).__name__}.")
 
 
 def _timed(strategy: Strategy, select: Any) -> Strategy:
@@ -122,9 +123,9 @@ def _timed(strategy: Strategy, select: Any) -> Strategy:
     )
 
 
-def _repeated(function: str, batch: Any, form: Any) -> Any:
-    """Returns the batch in the form that a strategy gives it: so many copies, and the weight 1 where it adds one."""
-    copies = batch_size(function, form) // batch_size(function, batch)
-    if isinstance(form, dict) and "weight" in form and "weight" not in batch:
-        batch = {**batch, "weight": jnp.ones((batch_size(function, batch),), form["weight"].dtype)}
+def _repeated(function: str, batch: Any, like: Any) -> Any:
+    """Returns the batch with the structure of `like`: as many copies, and weights of 1 if `like` has weights."""
+    copies = batch_size(function, like) // batch_size(function, batch)
+    if isinstance(like, dict) and "weight" in like and "weight" not in batch:
+        batch = {**batch, "weight": jnp.ones((batch_size(function, batch),), like["weight"].dtype)}
     return jax.tree.map(lambda leaf: jnp.concatenate([leaf] * copies), batch)

@@ -1,4 +1,4 @@
-"""The form of a strategy, and the two that look at nothing."""
+"""The interface of a strategy, and the two simplest strategies."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -13,10 +13,10 @@ Score = Callable[[Any], jax.Array]
 
 
 class Strategy(NamedTuple):
-    """Three pure functions, in the manner of an optax transformation.
+    """Three pure functions that decide which examples to augment, similar to an optax gradient transformation.
 
-    A training step calls `select` before it differentiates, trains on the batch that comes back, and hands the
-    losses it met to `observe`. The state is any pytree; it travels in the training state and in checkpoints.
+    A training step calls `select` before it computes gradients, trains on the batch that `select` returns, and passes
+    the losses of that batch to `observe`. The state is any pytree; it is part of the training state and of checkpoints.
     """
 
     init: Callable[[int], Any]  # num_examples -> state
@@ -26,15 +26,15 @@ class Strategy(NamedTuple):
 
 
 def always(augment: Augmentation, *, in_state: bool = False) -> Strategy:
-    """The strategy that augments every example: ordinary training.
+    """Returns the strategy that augments every example, as in ordinary training.
 
     Args:
       augment: augmentation `(key, batch) -> batch`.
-      in_state: keep the augmentation in the strategy's state, as the pytree of its floating point numbers that
-        `jaxaug.compose` makes. The members of a population can then have different ones.
+      in_state: whether to keep the augmentation, a pytree as returned by `jaxaug.compose`, in the state of the
+        strategy. The members of a population can then have different magnitudes.
 
     Returns:
-      A `Strategy`, stateless but for `in_state`; its metric `augmented` is 1.
+      A `Strategy`, stateless unless `in_state`. Its metric `augmented` is 1.
 
     Raises:
       TypeError: `augment` cannot be called.
@@ -58,10 +58,10 @@ def always(augment: Augmentation, *, in_state: bool = False) -> Strategy:
 
 
 def never() -> Strategy:
-    """The strategy that augments no example: the control of every comparison.
+    """Returns the strategy that augments no example, the baseline of every comparison.
 
     Returns:
-      A stateless `Strategy`; its metric `augmented` is 0.
+      A stateless `Strategy`. Its metric `augmented` is 0.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -73,7 +73,7 @@ def never() -> Strategy:
 
 
 def stateless(select: Callable[..., Any]) -> Strategy:
-    """Returns the strategy of a `select` that remembers nothing."""
+    """Returns the strategy with the given `select` and no state."""
     return Strategy(init=lambda num_examples: (), select=select, observe=lambda state, batch, losses: state)
 
 

@@ -1,23 +1,25 @@
-"""Which augmentation, and how much: affinity, diversity and the search.
+"""Which augmentation to use, and how strong: affinity, diversity and the search.
 
-The indicators, one score from both, are in `jaxaug.search.indicators`. The function `search` is here only: in `jaxaug`
-itself that is the name of this package; and so is `refine`, which goes on from what it found.
+`jaxaug.search.indicators` has the functions that combine both into one score. `search` and `refine` are not names of
+`jaxaug` itself, where `search` is this package.
 """
 
-from jaxaug.search.affinity import affinity
-from jaxaug.search.augmentation_search import SearchResult as SearchResult
-from jaxaug.search.augmentation_search import search as search
-from jaxaug.search.diversity import diversity, entropy_diversity
+from jaxaug.search._affinity import affinity
+from jaxaug.search._diversity import diversity, entropy_diversity
+from jaxaug.search.augmentation_search import SearchResult, search
 from jaxaug.search.evaluation import rank_correlation, regret
 from jaxaug.search.pareto import pareto_front
-from jaxaug.search.refinement import Refinement as Refinement
-from jaxaug.search.refinement import refine as refine
+from jaxaug.search.refinement import Refinement, refine
 
 __all__ = [
+    "Refinement",
+    "SearchResult",
     "affinity",
     "diversity",
     "entropy_diversity",
     "pareto_front",
     "rank_correlation",
+    "refine",
     "regret",
+    "search",
 ]

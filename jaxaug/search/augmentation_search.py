@@ -1,4 +1,4 @@
-"""The search: one clean network, a few epochs of every candidate, one score."""
+"""The augmentation search: ranks candidates after training each for a few epochs only."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class SearchResult:
-    """What a search found, candidate by candidate, each the mean over the seeds; NaN where one of them failed."""
+    """The numbers of all candidates, averaged over the seeds; NaN if a seed failed."""
 
     names: tuple[str, ...]
     affinity: np.ndarray  # [P]
     diversity: np.ndarray  # [P]
-    scores: np.ndarray  # [P], of the indicator; -inf for a candidate that failed
+    scores: np.ndarray  # [P], of the indicator; -inf for a failed candidate
     validation_accuracy: np.ndarray  # [P], after the early epochs
-    clean_steps: int  # of the clean networks
-    early_steps: int  # of all candidates
+    clean_steps: int  # training steps of the networks without augmentation
+    early_steps: int  # training steps of all candidates
 
     @property
     def ranking(self) -> tuple[str, ...]:
-        """The candidates from the best score to the worst, without those that failed."""
+        """The candidates from the best score to the worst, without failed ones."""
         order = np.argsort(-self.scores, stable=True)
         return tuple(self.names[place] for place in order if self.scores[place] > -np.inf)
 
@@ -46,7 +46,7 @@ class SearchResult:
 
     @property
     def front(self) -> np.ndarray:
-        """Whether no other candidate is preferable in both affinity and diversity, `[P]`."""
+        """Whether each candidate is on the Pareto front of affinity and diversity, `[P]`."""
         return np.asarray(pareto_front(self.affinity, self.diversity))
 
 
@@ -65,51 +65,52 @@ def search(
     normalize: Callable[[jax.Array], jax.Array] = lambda images: images,
     on_epoch: Callable[[int], object] | None = None,
 ) -> SearchResult:
-    """The candidates with their affinity, diversity and score, at the cost of a few epochs each.
+    """Returns the affinity, diversity and score of each candidate, at the cost of a few epochs per candidate.
 
-    For every seed a network is trained to the end without augmentation: on the validation split it gives the affinity
-    T of each candidate. Each candidate is then trained from the same weights in the same order for `early_epochs` only:
-    its mean training loss in the last of them, to that of the clean network in the same epoch, is its diversity D. The
-    indicator makes one score of T and D. Training counts
+    For every seed, this trains one network without augmentation for all epochs; its accuracy on augmented validation
+    data gives the affinity T of each candidate. Each candidate is then trained with the same initial weights and order
+    for only `early_epochs`; its diversity D is its mean training loss in the last of these epochs, relative to the
+    network without augmentation in the same epoch. The indicator combines T and D into one score. Training takes
 
         S (epochs + P early_epochs) ceil(N / B)
 
-    steps for P candidates and S seeds, where validation accuracy would take S P epochs ceil(N / B).
+    steps for P candidates and S seeds. Comparing validation accuracies would take S P epochs ceil(N / B) steps.
 
-    Members of one form, as `jaxaug.compose` makes them of the same functions, are trained as one population
-    (`jaxaug.training.fit_population`), so that a grid of magnitudes costs one compilation.
+    Candidates with the same structure, such as compositions of the same functions by `jaxaug.compose`, are trained as
+    one population (`jaxaug.training.fit_population`), so a grid of magnitudes is compiled only once.
 
     Args:
-      candidates: name to augmentation `(key, batch) -> batch`, of `{"image", "label"}`; each keeps shapes.
-      dataset: with a validation split that has every class.
+      candidates: dict from names to augmentations `(key, batch) -> batch` of `{"image", "label"}` that keep shapes.
+      dataset: dataset with a validation split that has examples of every class.
       model: Linen module, `apply(variables, images, train=)`.
-      optimizer: optax transformation, its schedule made for `epochs`.
-      epochs: length of the clean training.
-      early_epochs: length of a candidate's training, at most `epochs`.
-      batch_size: at most the training examples.
-      seeds: initial weights, order and draws follow from a seed; they are the same for all candidates.
-      indicator: a name of `jaxaug.search.indicators.INDICATORS`, or a function of affinity and diversity `[P]`; None
-        takes "log_sum" for ratios, log T + 0.5 log D, and "rank_sum" for differences.
-      kind: of affinity and diversity, "ratio" or "difference".
-      normalize: applied to images on their way into the network.
-      on_epoch: called now and then with the number of epochs trained since, of S (epochs + P early_epochs).
+      optimizer: optax transformation, with a schedule for `epochs`.
+      epochs: number of epochs without augmentation.
+      early_epochs: number of epochs for each candidate, at most `epochs`.
+      batch_size: batch size, at most the number of training examples.
+      seeds: seeds that determine initial weights, order and draws; they are the same for all candidates.
+      indicator: a name in `jaxaug.search.indicators.INDICATORS`, or a function of affinity and diversity `[P]`; None
+        means "log_sum", log T + 0.5 log D, for ratios and "rank_sum" for differences.
+      kind: kind of affinity and diversity, "ratio" or "difference".
+      normalize: function applied to the input images of the network.
+      on_epoch: called repeatedly during training with the number of epochs trained since the last call, out of
+        S (epochs + P early_epochs).
 
     Returns:
       A `SearchResult` in the order of `candidates`.
 
     Raises:
-      ValueError: no candidates or seeds, one that changes a shape, no validation split or one without one of the
-        classes, or an option out of its range.
-      RuntimeError: a clean network ceased to be finite.
+      ValueError: there are no candidates or seeds, a candidate changes a shape, the validation split is missing or
+        lacks a class, or an option is out of range.
+      RuntimeError: a network without augmentation became NaN or infinite.
 
     Example:
       >>> from jaxaug import create_model, data, gaussian_noise, on_images
       >>> from jaxaug.training import make_optimizer
       >>> iris = data.with_validation(data.load("iris"), 0.2)
       >>> candidates = {f"noise {s}": on_images(gaussian_noise, stddev=s) for s in (0.1, 10.0)}
-      >>> found = search(candidates, iris, create_model("mlp", 3), make_optimizer(learning_rate=0.05),
-      ...                epochs=10, early_epochs=4, batch_size=16, indicator="product")
-      >>> bool(found.affinity[0] > found.affinity[1]), bool(found.diversity[0] < found.diversity[1])
+      >>> result = search(candidates, iris, create_model("mlp", 3), make_optimizer(learning_rate=0.05),
+      ...                 epochs=10, early_epochs=4, batch_size=16, indicator="product")
+      >>> bool(result.affinity[0] > result.affinity[1]), bool(result.diversity[0] < result.diversity[1])
       (True, True)
 
     References:
@@ -117,7 +118,7 @@ def search(
     """
     score = chosen_indicator("search", indicator, kind, tuple(INDICATORS))
     augments = checked_candidates(candidates, dataset.shape, dataset.num_classes)
-    clean = Baselines(
+    baselines = Baselines(
         "search",
         dataset,
         model,
@@ -130,13 +131,13 @@ def search(
         normalize=normalize,
         on_epoch=on_epoch,
     )
-    found = clean.measured(augments)
+    measured = baselines.measure(augments)
     return SearchResult(
         names=tuple(candidates),
-        affinity=found.affinity,
-        diversity=found.diversity,
-        scores=np.asarray(score(jnp.asarray(found.affinity), jnp.asarray(found.diversity))),
-        validation_accuracy=found.validation_accuracy,
-        clean_steps=clean.steps,
-        early_steps=clean.early_steps(len(augments)),
+        affinity=measured.affinity,
+        diversity=measured.diversity,
+        scores=np.asarray(score(jnp.asarray(measured.affinity), jnp.asarray(measured.diversity))),
+        validation_accuracy=measured.validation_accuracy,
+        clean_steps=baselines.steps,
+        early_steps=baselines.early_steps(len(augments)),
     )

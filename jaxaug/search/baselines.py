@@ -1,4 +1,4 @@
-"""Affinity and diversity of candidates: one clean network for each seed, a few epochs of every candidate."""
+"""Measures the affinity and diversity of candidates against baselines, networks trained without augmentation."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,8 +10,8 @@ import numpy as np
 from jaxaug.checks import check_size
 from jaxaug.compose import Augmentation, chain
 from jaxaug.data import Dataset, Split
+from jaxaug.search._diversity import diversity
 from jaxaug.search.candidates import affinities_by, candidate_states
-from jaxaug.search.diversity import diversity
 from jaxaug.search.relative import Kind
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import optax
 
 
-class Measured(NamedTuple):
-    """Numbers of P candidates, each the mean over the seeds; NaN where one of them failed."""
+class Measurements(NamedTuple):
+    """Numbers of P candidates, averaged over the seeds; NaN if a seed failed."""
 
     affinity: np.ndarray  # [P]
     diversity: np.ndarray  # [P]
@@ -28,9 +28,9 @@ class Measured(NamedTuple):
 
 
 class Baselines:
-    """Networks trained without augmentation, one for each seed, which candidates are measured by.
+    """Networks trained without augmentation, one for each seed, as the reference for candidates.
 
-    The arguments are those of `jaxaug.search.search`.
+    The arguments have the meaning of `jaxaug.search.search`.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Baselines:
         eval_step = make_eval_step(model, normalize=normalize)
         self._first = init_population(self._keys, model, optimizer, strategy, shape=dataset.shape, num_examples=size)
 
-        def trained(augments: Sequence[Augmentation], epochs: int) -> Any:
+        def train(augments: Sequence[Augmentation], epochs: int) -> Any:
             return fit_population(
                 candidate_states(self._first, augments),
                 train_step,
@@ -82,38 +82,45 @@ class Baselines:
                 on_epoch=on_epoch,
             )
 
-        self._trained = trained
-        self._states, records = trained([chain()], epochs)
+        self._train = train
+        self._states, records = train([chain()], epochs)
         for seed, state in zip(seeds, self._states, strict=True):
             if state is None:
-                raise RuntimeError(f"{function} trains a clean network first; that of seed {seed} ceased to be finite.")
+                raise RuntimeError(
+                    f"{function} trains a network without augmentation first; with seed {seed} it became NaN or "
+                    "infinite. Lower the learning rate."
+                )
         self._losses = np.array([run[early_epochs - 1]["train_loss"] for run in records], np.float32)
         self.steps = len(seeds) * epochs * self._steps_per_epoch
 
     def early_steps(self, candidates: int) -> int:
-        """Returns the training steps that so many candidates take."""
+        """Returns the number of training steps for the given number of candidates."""
         return self._seeds * candidates * self._early_epochs * self._steps_per_epoch
 
-    def measured(self, augments: list[Augmentation]) -> Measured:
-        """Returns the numbers of candidates, as `checked_candidates` gives them."""
-        early = self._trained(augments, self._early_epochs)[1]
+    def measure(self, augments: list[Augmentation]) -> Measurements:
+        """Trains the candidates, which come from `checked_candidates`, and returns their measurements."""
+        early = self._train(augments, self._early_epochs)[1]
 
         def last(name: str) -> np.ndarray:
-            """Returns a number of every candidate's last early epoch, `[P, S]`, NaN where it failed before."""
+            """Returns a metric of the last early epoch, `[P, S]`, with NaN for runs that failed before."""
             values = [run[-1][name] if len(run) == self._early_epochs else np.nan for run in early]
             return np.array(values, np.float32).reshape(len(augments), self._seeds)
 
         affinities = self._affinities(augments, self._states, self._keys)
         diversities = np.asarray(diversity(last("train_loss"), self._losses[None], kind=self._kind))
-        return Measured(affinities.mean(axis=1), diversities.mean(axis=1), last("validation_accuracy").mean(axis=1))
+        return Measurements(affinities.mean(axis=1), diversities.mean(axis=1), last("validation_accuracy").mean(axis=1))
 
 
 def checked_validation(function: str, dataset: Dataset) -> Split:
-    """Returns the validation split, or raises unless it has every class."""
+    """Returns the validation split, or raises unless it has examples of every class."""
     if dataset.validation is None:
-        raise ValueError(f"{function} takes a dataset with a validation split, as jaxaug.data.with_validation makes.")
+        raise ValueError(
+            f"{function} takes a dataset with a validation split; create one with jaxaug.data.with_validation."
+        )
     counts = np.bincount(dataset.validation.labels, minlength=dataset.num_classes)
     if not counts.all():
         missing = ", ".join(str(dataset.class_names[k]) for k in np.flatnonzero(counts == 0))
-        raise ValueError(f"{function} takes a validation split with every class; there is no example of {missing}.")
+        raise ValueError(
+            f"{function} takes a validation split with examples of every class; there are none of {missing}."
+        )
     return dataset.validation

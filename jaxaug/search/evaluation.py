@@ -1,4 +1,4 @@
-"""How good the scores of candidates are, where the truth about them is known."""
+"""How well the scores of candidates predict a known truth."""
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -10,22 +10,21 @@ NAMES = ("scores", "truth")
 
 
 def regret(scores: ArrayLike, truth: ArrayLike) -> Float[Array, ""]:
-    """How far below the best the candidate is that the scores choose.
+    """Returns the loss in truth from choosing the candidate with the highest score.
 
-    max_i truth_i - truth_j, j the arg max of the scores; if several share the highest score, the mean over them, which
-    is what a choice by lot among them costs, whatever the order of the candidates.
+    The regret is max_i truth_i - truth_j, where j is the arg max of the scores. If several candidates share the highest
+    score, it is the mean over them, the expected regret of a random choice.
 
     Args:
-      scores: `[P]`, the higher the better. A candidate of score NaN or -inf is never chosen.
-      truth: `[P]`, the higher the better, such as test accuracy. NaN where it is not known, -inf for a candidate that
-        failed.
+      scores: `[P]`, higher is better. Candidates with a score of NaN or -inf are never chosen.
+      truth: `[P]`, higher is better, such as test accuracy; NaN if unknown, and -inf for a failed candidate.
 
     Returns:
-      A scalar, float32, at least 0, in the units of `truth`; NaN if none can be chosen or the truth of the chosen one
-      is not known.
+      A scalar, float32, at least 0, in the units of `truth`; NaN if no candidate can be chosen or the truth of the
+      chosen one is unknown.
 
     Raises:
-      ValueError: no candidates, or lengths that differ.
+      ValueError: there are no candidates, or the lengths differ.
 
     Example:
       >>> import jax.numpy as jnp
@@ -36,24 +35,24 @@ def regret(scores: ArrayLike, truth: ArrayLike) -> Float[Array, ""]:
     scores = jnp.where(jnp.isnan(scores), -jnp.inf, scores)
     chosen = (scores == jnp.max(scores)) & (scores > -jnp.inf)
     best = jnp.max(jnp.where(jnp.isnan(truth), -jnp.inf, truth))
-    each = jnp.where(truth == best, 0.0, best - truth)  # where both are infinite too
+    regrets = jnp.where(truth == best, 0.0, best - truth)  # 0 also if both are infinite
     count = jnp.sum(chosen.astype(jnp.float32))
-    return jnp.where(count > 0, jnp.sum(each, where=chosen) / jnp.maximum(count, 1.0), jnp.nan)
+    return jnp.where(count > 0, jnp.sum(regrets, where=chosen) / jnp.maximum(count, 1.0), jnp.nan)
 
 
 def rank_correlation(scores: ArrayLike, truth: ArrayLike) -> Float[Array, ""]:
-    """Spearman's ρ: Pearson's correlation of the ranks, ties the mean of theirs.
+    """Returns Spearman's rank correlation ρ, with average ranks for ties.
 
     Args:
-      scores: `[P]`; -inf is a rank like any other, the lowest.
-      truth: `[P]`, likewise. A candidate either number of which is NaN is left out.
+      scores: `[P]`; -inf counts as the lowest rank.
+      truth: `[P]`, in the same way. Candidates with a NaN in either array are ignored.
 
     Returns:
-      A scalar, float32, in [-1, 1]; 1 if both have the same order. NaN where it is not defined: fewer than two
-      candidates, or the same number for all.
+      A scalar, float32, in [-1, 1]; 1 if both have the same order. NaN if it is undefined, because there are fewer than
+      two candidates or all their numbers are equal.
 
     Raises:
-      ValueError: no candidates, or lengths that differ.
+      ValueError: there are no candidates, or the lengths differ.
 
     Example:
       >>> import jax.numpy as jnp
@@ -64,6 +63,6 @@ def rank_correlation(scores: ArrayLike, truth: ArrayLike) -> Float[Array, ""]:
     known = ~(jnp.isnan(scores) | jnp.isnan(truth))
     middle = 0.5 * (jnp.sum(known.astype(jnp.float32)) + 1.0)
     x, y = (jnp.where(known, average_ranks(numbers, known) - middle, 0.0) for numbers in (scores, truth))
-    # One root of the product: the same order then has exactly 1.
+    # A single square root of the product makes the correlation of equal orders exactly 1.
     scale = jnp.sqrt(jnp.sum(x * x) * jnp.sum(y * y))
     return jnp.where(scale > 0, jnp.clip(jnp.sum(x * y) / jnp.where(scale > 0, scale, 1.0), -1.0, 1.0), jnp.nan)

@@ -1,12 +1,13 @@
-"""Indicators: one score of each candidate augmentation from its affinity T and its diversity D.
+"""Indicators, which combine the affinity T and the diversity D of each candidate augmentation into one score.
 
-Each takes `affinity` `[P]` and `diversity` `[P]` of P candidates and returns `[P]` float32, the higher the better.
-Neither number alone predicts accuracy; which of these does is a matter of evidence, see `jaxaug.search.evaluation`. A
-candidate one of whose numbers is NaN or infinite has failed: its score is -inf, and means, deviations and ranks are
-those of the others. All work under `jit` and `vmap`, and their options may be traced.
+Each takes `affinity` `[P]` and `diversity` `[P]` of P candidates and returns `[P]` float32; higher is better. Neither
+number alone predicts accuracy; `jaxaug.search.evaluation` measures how well an indicator does. A candidate with a NaN
+or infinite number has failed: its score is -inf, and means, standard deviations and ranks ignore it. All indicators
+work under `jit` and `vmap`, and their options may be traced.
 
-`product` and `log_sum` take the ratios; the others either kind. The axes are those of Gontijo-Lopes, Smullin, Cubuk,
-Dyer, "Tradeoffs in data augmentation: an empirical study", ICLR 2021; how to combine them is not in that paper.
+`product` and `log_sum` need ratios; the others accept ratios or differences. Affinity and diversity come from
+Gontijo-Lopes, Smullin, Cubuk, Dyer, "Tradeoffs in data augmentation: an empirical study", ICLR 2021, which does not
+combine them into one number.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,17 +24,17 @@ NAMES = ("affinity", "diversity")
 
 
 def product(affinity: ArrayLike, diversity: ArrayLike) -> Float[Array, " p"]:
-    """Scores T D of ratios.
+    """Returns the scores T D of ratios.
 
     Args:
       affinity: `[P]`, ratios, at least 0.
       diversity: `[P]`, ratios.
 
     Returns:
-      `[P]`, float32; -inf for a candidate that failed.
+      `[P]`, float32; -inf for a failed candidate.
 
     Raises:
-      ValueError: no candidates, lengths that differ, or an affinity below 0, which is no ratio.
+      ValueError: there are no candidates, the lengths differ, or an affinity is below 0 and so not a ratio.
 
     Example:
       >>> import jax.numpy as jnp
@@ -46,7 +47,7 @@ def product(affinity: ArrayLike, diversity: ArrayLike) -> Float[Array, " p"]:
 
 
 def log_sum(affinity: ArrayLike, diversity: ArrayLike, *, weight: ArrayLike = 0.5) -> Float[Array, " p"]:
-    """Scores log T + λ log D of ratios: at λ = 1 the order of the product, at 0 that of the affinity.
+    """Returns the scores log T + λ log D of ratios, which order like the product for λ = 1 and like T for λ = 0.
 
     Args:
       affinity: `[P]`, ratios, at least 0.
@@ -54,10 +55,11 @@ def log_sum(affinity: ArrayLike, diversity: ArrayLike, *, weight: ArrayLike = 0.
       weight: λ, at least 0; may be traced.
 
     Returns:
-      `[P]`, float32; -inf for a candidate that failed, and where T or D (but for λ = 0) is not above 0.
+      `[P]`, float32; -inf for a failed candidate, or if T or (unless λ = 0) D is not above 0.
 
     Raises:
-      ValueError: no candidates, lengths that differ, an affinity below 0, which is no ratio, or `weight` below 0.
+      ValueError: there are no candidates, the lengths differ, an affinity is below 0 and so not a ratio, or `weight` is
+        below 0.
 
     Example:
       >>> import jax.numpy as jnp
@@ -67,16 +69,16 @@ def log_sum(affinity: ArrayLike, diversity: ArrayLike, *, weight: ArrayLike = 0.
     t, d = candidate_numbers("log_sum", NAMES, affinity, diversity)
     _check_ratios("log_sum", t)
     weight = _weight("log_sum", weight)
-    # What has no logarithm is replaced first, so that no NaN is ever made.
+    # Replaces values without a logarithm first, so that no NaN arises.
     logs = jnp.log(jnp.where(t > 0, t, 1.0)) + weight * jnp.log(jnp.where(d > 0, d, 1.0))
     return _scored(t, d, jnp.where((t > 0) & ((d > 0) | (weight == 0)), logs, -jnp.inf))
 
 
 def z_score_sum(affinity: ArrayLike, diversity: ArrayLike, *, weight: ArrayLike = 1.0) -> Float[Array, " p"]:
-    """Scores z(T) + λ z(D), z(x) = (x - mean) / standard deviation over the candidates.
+    """Returns the scores z(T) + λ z(D), where z(x) = (x - mean) / standard deviation over the candidates.
 
-    No scale or origin of either number matters, but the set of candidates does. The deviation is the population's; a
-    number that is the same for all candidates has z = 0.
+    The scores do not depend on the scale or origin of T and D, but on the set of candidates. The standard deviation is
+    the population standard deviation. If a number is the same for all candidates, z = 0.
 
     Args:
       affinity: `[P]`, of either kind.
@@ -84,10 +86,10 @@ def z_score_sum(affinity: ArrayLike, diversity: ArrayLike, *, weight: ArrayLike 
       weight: λ, at least 0; may be traced.
 
     Returns:
-      `[P]`, float32; -inf for a candidate that failed.
+      `[P]`, float32; -inf for a failed candidate.
 
     Raises:
-      ValueError: no candidates, lengths that differ, or `weight` below 0.
+      ValueError: there are no candidates, the lengths differ, or `weight` is below 0.
 
     Example:
       >>> import jax.numpy as jnp
@@ -100,19 +102,19 @@ def z_score_sum(affinity: ArrayLike, diversity: ArrayLike, *, weight: ArrayLike 
 
 
 def rank_sum(affinity: ArrayLike, diversity: ArrayLike) -> Float[Array, " p"]:
-    """Scores rank(T) + rank(D), 1 the lowest and ties the mean of their ranks.
+    """Returns the scores rank(T) + rank(D), with 1 for the lowest rank and average ranks for ties.
 
-    Nothing but the order of each number matters.
+    The scores depend only on the order of each number.
 
     Args:
       affinity: `[P]`, of either kind.
       diversity: `[P]`, of either kind.
 
     Returns:
-      `[P]`, float32, from 2 to twice the number of candidates that did not fail; -inf for one that did.
+      `[P]`, float32, from 2 to twice the number of successful candidates; -inf for a failed one.
 
     Raises:
-      ValueError: no candidates, or lengths that differ.
+      ValueError: there are no candidates, or the lengths differ.
 
     Example:
       >>> import jax.numpy as jnp
@@ -125,22 +127,22 @@ def rank_sum(affinity: ArrayLike, diversity: ArrayLike) -> Float[Array, " p"]:
 
 
 def constrained(affinity: ArrayLike, diversity: ArrayLike, *, at_least: ArrayLike | None = None) -> Float[Array, " p"]:
-    """Scores of the best affinity subject to D >= d0.
+    """Returns scores for maximizing the affinity subject to D >= d0.
 
-    A candidate that is diverse enough scores its affinity. The others come below all of these, in the order of their
-    diversity: the k-th most diverse of them scores min(0, lowest affinity) - k.
+    The score of a candidate with D >= d0 is its affinity. All others score lower, ordered by diversity: the k-th most
+    diverse of them scores min(0, lowest affinity) - k.
 
     Args:
       affinity: `[P]`, of either kind.
       diversity: `[P]`, of either kind.
-      at_least: d0, in the units of `diversity`; may be traced. None takes the median of the candidates that did not
-        fail, so that half of them are diverse enough.
+      at_least: d0, in the units of `diversity`; may be traced. None means the median of the successful candidates, so
+        that half of them satisfy the constraint.
 
     Returns:
-      `[P]`, float32; -inf for a candidate that failed.
+      `[P]`, float32; -inf for a failed candidate.
 
     Raises:
-      ValueError: no candidates, lengths that differ, or `at_least` is not finite.
+      ValueError: there are no candidates, the lengths differ, or `at_least` is not finite.
 
     Example:
       >>> import jax.numpy as jnp
@@ -155,8 +157,8 @@ def constrained(affinity: ArrayLike, diversity: ArrayLike, *, at_least: ArrayLik
         check_number("constrained", "at_least", at_least)
         least = jnp.asarray(at_least, jnp.float32)
     diverse = valid & (d >= least)
-    place = average_ranks(-d, valid & ~diverse)
-    return _scored(t, d, jnp.where(diverse, t, jnp.min(jnp.where(diverse, t, 0.0), initial=0.0) - place))
+    rank = average_ranks(-d, valid & ~diverse)
+    return _scored(t, d, jnp.where(diverse, t, jnp.min(jnp.where(diverse, t, 0.0), initial=0.0) - rank))
 
 
 INDICATORS: dict[str, Callable[..., Array]] = {
@@ -164,19 +166,19 @@ INDICATORS: dict[str, Callable[..., Array]] = {
 }
 Indicator = Callable[[Array, Array], Array]
 
-# Scores of a candidate that do not depend on the others; both need ratios.
+# Indicators whose score of a candidate does not depend on the others; both need ratios.
 ABSOLUTE = ("product", "log_sum")
 
 
 def chosen_indicator(function: str, indicator: str | Indicator | None, kind: Kind, known: Sequence[str]) -> Indicator:
-    """Returns the indicator itself, or that of a name, before anything is trained for it.
+    """Returns the indicator for the `indicator` argument of a function, or raises if it is invalid.
 
     Args:
-      function: whose argument it is.
-      indicator: a function, one of the names `known`, or None for `log_sum` of ratios and `rank_sum`, where
-        known, of differences.
-      kind: of the numbers that it will get.
-      known: names.
+      function: name of the function.
+      indicator: a function, one of the names in `known`, or None for `log_sum` of ratios and `rank_sum` (if known) of
+        differences.
+      kind: kind of affinity and diversity.
+      known: names of the allowed indicators.
     """
     check_kind(function, kind)
     if callable(indicator):
@@ -190,7 +192,7 @@ def chosen_indicator(function: str, indicator: str | Indicator | None, kind: Kin
 
 
 def _scored(t: Float[Array, " p"], d: Float[Array, " p"], scores: Float[Array, " p"]) -> Float[Array, " p"]:
-    """Returns the scores, -inf where a candidate failed."""
+    """Returns the scores, with -inf for failed candidates."""
     return jnp.where(succeeded(t, d), scores, -jnp.inf)
 
 
@@ -200,22 +202,22 @@ def _weight(function: str, weight: ArrayLike) -> Float[Array, ""]:
 
 
 def _check_ratios(function: str, affinity: Float[Array, " p"]) -> None:
-    """Raises where an affinity is known to be below 0."""
+    """Raises if an affinity is below 0 and not traced."""
     lowest = concrete(jnp.min(affinity, where=jnp.isfinite(affinity), initial=jnp.inf))
     if lowest is not None and lowest < 0:
         raise ValueError(
             f"{function} takes affinities of kind='ratio', which are at least 0; got {lowest:.3g}. "
-            "z_score_sum, rank_sum and constrained take differences too."
+            "For differences, use z_score_sum, rank_sum or constrained."
         )
 
 
 def _z_scores(x: Float[Array, " p"], valid: Bool[Array, " p"]) -> Float[Array, " p"]:
-    """Returns (x - mean) / standard deviation over those that are valid, 0 where the deviation is."""
-    # From the lowest on and in units of the range, so that equal numbers have a deviation of exactly 0, not one of
-    # rounding, and no square leaves the range of float32.
+    """Returns (x - mean) / standard deviation over the valid entries, and 0 if the standard deviation is 0."""
+    # Relative to the minimum and in units of the range, so that equal numbers have a standard deviation of exactly 0
+    # despite rounding, and no square overflows float32.
     x = jnp.where(valid, x - jnp.min(x, where=valid, initial=jnp.inf), 0.0)
     x /= jnp.maximum(jnp.max(x), jnp.finfo(x.dtype).tiny)
     count = jnp.maximum(jnp.sum(valid.astype(jnp.float32)), 1.0)
     centered = jnp.where(valid, x - jnp.sum(x) / count, 0.0)
-    deviation = jnp.sqrt(jnp.sum(jnp.square(centered)) / count)
-    return centered / jnp.where(deviation > 0, deviation, 1.0)
+    std = jnp.sqrt(jnp.sum(jnp.square(centered)) / count)
+    return centered / jnp.where(std > 0, std, 1.0)

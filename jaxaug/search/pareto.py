@@ -1,4 +1,4 @@
-"""The candidates that no other beats in both affinity and diversity."""
+"""The Pareto front of affinity and diversity."""
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -8,20 +8,20 @@ from jaxaug.search.ranking import candidate_numbers, succeeded
 
 
 def pareto_front(affinity: ArrayLike, diversity: ArrayLike) -> Bool[Array, " p"]:
-    """Whether each candidate is one to which no other is preferable in both affinity and diversity.
+    """Returns whether each candidate is on the Pareto front of affinity T and diversity D.
 
-    A candidate is dominated by another whose T and D are both at least its own, and one of them greater. No indicator
-    that rises with both chooses a candidate that is dominated.
+    A candidate is dominated if another one has at least the same T and D, and a greater T or D. The front consists of
+    the candidates that are not dominated. Indicators that increase with T and D never choose a dominated candidate.
 
     Args:
       affinity: `[P]`, of either kind.
       diversity: `[P]`, of either kind.
 
     Returns:
-      `[P]`, bool; False for a candidate that failed. Candidates that are equal stay together.
+      `[P]`, bool; False for a failed candidate. Equal candidates do not dominate each other.
 
     Raises:
-      ValueError: no candidates, or lengths that differ.
+      ValueError: there are no candidates, or the lengths differ.
 
     Example:
       >>> import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Numbers of several candidates, some of which failed, and their ranks."""
+"""Ranks of candidates, some of which may have failed."""
 
 from typing import Any
 
@@ -9,25 +9,25 @@ from jaxaug.checks import described
 
 
 def candidate_numbers(function: str, names: tuple[str, str], first: Any, second: Any) -> tuple[Array, Array]:
-    """Returns two numbers of each candidate as float32, or raises unless both are of the same `[P]`, P >= 1."""
+    """Returns two numbers for each candidate as float32, or raises unless both are `[P]` with the same P >= 1."""
     arrays = jnp.asarray(first, jnp.float32), jnp.asarray(second, jnp.float32)
     if any(array.ndim != 1 for array in arrays) or arrays[0].shape != arrays[1].shape:
         given = " and ".join(map(described, arrays))
-        raise ValueError(f"{function} takes {names[0]} and {names[1]} of the same P candidates, both [P]; got {given}.")
+        raise ValueError(f"{function} takes {names[0]} [P] and {names[1]} [P] of the same P candidates; got {given}.")
     if arrays[0].size == 0:
         raise ValueError(f"{function} takes at least one candidate; got none.")
     return arrays
 
 
 def succeeded(first: Float[Array, " p"], second: Float[Array, " p"]) -> Bool[Array, " p"]:
-    """Returns which candidates have two finite numbers."""
+    """Returns which candidates have finite numbers in both arrays."""
     return jnp.isfinite(first) & jnp.isfinite(second)
 
 
 def average_ranks(values: Float[Array, " p"], among: Bool[Array, " p"]) -> Float[Array, " p"]:
-    """Returns the rank of each among those marked, 1 the lowest, ties the mean of theirs; NaN of those not marked.
+    """Returns the rank of each marked value, starting at 1, with average ranks for ties; NaN for all others.
 
-    All P² comparisons are made: sorting would need the number of those marked, which depends on data.
+    This compares all P² pairs, because sorting would need the number of marked values, which depends on data.
     """
     less = jnp.sum((values[None, :] < values[:, None]) & among[None, :], axis=1)
     equal = jnp.sum((values[None, :] == values[:, None]) & among[None, :], axis=1)

@@ -1,4 +1,4 @@
-"""One measurement relative to another: their ratio, or their difference."""
+"""One measurement relative to another: their ratio or their difference."""
 
 import contextlib
 import warnings
@@ -26,11 +26,11 @@ def ratio_or_difference(
     *,
     kind: Kind,
     defined: Array,
-    otherwise: str,
+    requirement: str,
 ) -> Float[Array, "*shape"]:
-    """Returns value / base, or value - base for that kind and wherever the ratio is not `defined`.
+    """Returns value / base, or value - base if `kind` is "difference" or the ratio is not `defined`.
 
-    The latter gives a warning, `otherwise` in words, where the numbers are known: not while jax traces.
+    Unless it is traced, an undefined ratio causes a warning that states the `requirement`.
     """
     difference = value - base
     if kind == "difference":
@@ -39,6 +39,6 @@ def ratio_or_difference(
         undefined = np.asarray(base)[~np.asarray(defined)]
         if undefined.size:
             lowest = f"{undefined.min():.3g}"
-            warnings.warn(f"{function} {otherwise}; got {lowest}, so it returns the difference.", stacklevel=3)
-    # The base is replaced so that no division by zero is ever made, which jax_debug_nans would stop at.
+            warnings.warn(f"{function} {requirement}; got {lowest} and returns the difference.", stacklevel=3)
+    # Replaces undefined bases, because jax_debug_nans would stop at a division by zero.
     return jnp.where(defined, value / jnp.where(defined, base, 1.0), difference)

@@ -92,7 +92,7 @@ def test_the_drawn_angle_is_what_is_applied():
         (zoom, {"factor": 2.0}, r"zoom takes a pair \(low, high\) for factor; got 2\.0"),
         (rotate, {"interpolation": "cubic"}, "one of 'bilinear', 'nearest' for interpolation; got 'cubic'"),
         (zoom, {"border": "wrap"}, "one of 'constant', 'reflect' for border; got 'wrap'"),
-        (shear, {"fill": (0.1, 0.2, 0.3)}, "shear takes one fill, or one per channel of 2; got"),
+        (shear, {"fill": (0.1, 0.2, 0.3)}, "shear takes one number, or one for each of the 2 channels, for fill; got"),
     ],
 )
 def test_bad_options_get_one_sentence(function, options, message):

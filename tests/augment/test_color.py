@@ -15,7 +15,7 @@ from laws.interface import annotations_unchecked
 from PIL import Image, ImageEnhance
 
 from jaxaug.augment import brightness, channel_planes, color_jitter, contrast, grayscale, hue, saturation
-from jaxaug.augment.color import drawn_factor
+from jaxaug.augment.color import random_factor
 from jaxaug.augment.jitter import jittered, jittered_in_order
 
 RNG = np.random.default_rng(0)
@@ -106,9 +106,9 @@ def test_no_jitter_is_the_identity():
 
 
 def test_factors_are_uniform_and_never_negative():
-    factors = np.asarray(drawn_factor(KEY, 4000, 0.6))
+    factors = np.asarray(random_factor(KEY, 4000, 0.6))
     assert scipy.stats.kstest(factors, scipy.stats.uniform(0.4, 1.2).cdf).pvalue > 1e-4
-    large = np.asarray(drawn_factor(KEY, 4000, 3.0))
+    large = np.asarray(random_factor(KEY, 4000, 3.0))
     assert large.min() == 0
     assert abs((large == 0).mean() - 1 / 3) < 0.04
 
@@ -192,7 +192,5 @@ def test_bad_options_get_one_sentence(function, options, message):
 
 @pytest.mark.parametrize("function", [saturation, hue, color_jitter, grayscale])
 def test_two_channels_are_no_color(function):
-    with pytest.raises(
-        ValueError, match=r"takes images \[B, H, W, 3\], red, green and blue; got float32\[4, 6, 5, 2\]"
-    ):
+    with pytest.raises(ValueError, match=r"takes RGB images \[B, H, W, 3\]; got float32\[4, 6, 5, 2\]"):
         function(KEY, jnp.asarray(IMAGES[..., :2]))

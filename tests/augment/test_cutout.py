@@ -133,7 +133,7 @@ def test_erased_pixels_have_no_gradient() -> None:
     [
         ({"size": -1}, r"cutout takes size in \[0, inf\); got -1"),
         ({"size": (3, -1)}, r"cutout takes size in \[0, inf\); got -1"),
-        ({"fill": (0.0, 1.0)}, "cutout takes one fill, or one per channel of 3"),
+        ({"fill": (0.0, 1.0)}, "cutout takes one number, or one for each of the 3 channels"),
     ],
 )
 def test_bad_options_are_refused(options: dict, message: str) -> None:

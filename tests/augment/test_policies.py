@@ -9,7 +9,7 @@ from jaxaug.augment import rand_augment, trivial_augment
 from jaxaug.augment.affine import rotated, sheared, translated
 from jaxaug.augment.channel_planes import brightened, contrasted, on_planes, saturated
 from jaxaug.augment.filtering import sharpened
-from jaxaug.augment.policies import OPERATIONS, Reach, _operated
+from jaxaug.augment.policies import OPERATIONS, Reach, _after_operations
 from jaxaug.augment.tone import autocontrasted, equalized, posterized, solarized
 
 KEY = jax.random.key(0)
@@ -46,7 +46,7 @@ def test_each_operation_is_the_function_of_its_name_at_its_strength(sign):
     assert tuple(expected) == OPERATIONS
     images = jnp.broadcast_to(IMAGE, (COUNT, *IMAGE.shape[1:]))
     choice, signs, strength = jnp.arange(COUNT, dtype=jnp.int32), jnp.full(COUNT, sign), jnp.full(COUNT, s)
-    found = _operated(images, choice, signs, strength, REACH, 0.0)
+    found = _after_operations(images, choice, signs, strength, REACH, 0.0)
     for n, name in enumerate(OPERATIONS):
         np.testing.assert_allclose(found[n], expected[name][0], atol=1e-5, err_msg=name)
         assert name == "identity" or np.abs(found[n] - IMAGE[0]).max() > 0.01, f"{name} changes nothing"
@@ -119,7 +119,7 @@ def test_what_comes_in_from_outside_is_the_fill():
         ({"num_ops": 0}, "rand_augment takes num_ops of at least 1; got 0"),
         ({"num_ops": 1.5}, "rand_augment takes a Python integer for num_ops"),
         ({"magnitude": -1.0}, r"rand_augment takes magnitude in \[0, inf\); got -1\.0"),
-        ({"fill": (0.0, 1.0)}, "rand_augment takes one fill, or one per channel of 3"),
+        ({"fill": (0.0, 1.0)}, "rand_augment takes one number, or one for each of the 3 channels"),
     ],
 )
 def test_bad_options_get_one_sentence(options, message):

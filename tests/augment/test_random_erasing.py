@@ -78,7 +78,7 @@ def test_the_box_is_the_one_that_fits():
     ("options", "message"),
     [
         ({"fill": "mean"}, "random_erasing takes one of 'noise' for fill; got 'mean'"),
-        ({"fill": (0.0, 1.0)}, "random_erasing takes one fill, or one per channel of 3"),
+        ({"fill": (0.0, 1.0)}, "random_erasing takes one number, or one for each of the 3 channels"),
         ({"area": (0.0, 0.5)}, r"random_erasing takes area in \(0, 1\]; got 0\.0"),
         ({"aspect": (2.0, 1.0)}, "low <= high for aspect"),
         ({"area": 0.3}, r"random_erasing takes a pair \(low, high\) for area; got 0\.3"),

@@ -86,5 +86,5 @@ def test_class_names_are_the_original_ones():
 
 @pytest.mark.parametrize("name", ["digits", "iris", "synthetic:4x4x1"])
 def test_image_size_is_refused_where_sizes_are_fixed(name):
-    with pytest.raises(ValueError, match=f"{name} has a size of its own"):
+    with pytest.raises(ValueError, match=f"{name} has a fixed size"):
         load(name, image_size=8)

@@ -124,7 +124,7 @@ BAD = [
     ({"classes": jnp.array([0, -1, 1])}, r"takes classes in \[0, 2\]; got -1\."),
     (
         {"classes": jnp.eye(3)},
-        r"one class per example, an integer \[B\]; got float32\[3, 3\]\. Choose the class of a soft",
+        r"one class per example, an integer \[B\]; got float32\[3, 3\]\. For soft labels, choose",
     ),
     ({"classes": jnp.zeros(3)}, r"an integer \[B\]; got float32\[3\]"),
     ({"classes": [0, 1, 2]}, r"an integer \[B\]; got list"),
@@ -148,7 +148,9 @@ def test_bad_arguments_get_one_sentence(given: dict[str, Any], sentence: str) ->
 
 def test_bad_networks_get_one_sentence() -> None:
     with annotations_unchecked():
-        with pytest.raises(ValueError, match=r"^cam takes features and a kernel of as many channels; got features flo"):
+        with pytest.raises(
+            ValueError, match=r"^cam takes features and a kernel with the same number of channels; got feat"
+        ):
             cam(FEATURES, KERNEL[:5], CLASSES)
         with pytest.raises(ValueError, match=r"^cam takes the kernel of the classifier \[C, K\]; got float32\[6\]"):
             cam(FEATURES, KERNEL[:, 0], CLASSES)

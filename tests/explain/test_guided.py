@@ -160,10 +160,10 @@ def test_what_cannot_be_reached_is_refused() -> None:
         return jax.lax.scan(lambda h, _: (jax.nn.relu(h), None), x, None, length=2)[0]
 
     for f, where in ((scanned, "scan"), (own_derivative, "custom_jvp_call")):
-        with pytest.raises(ValueError, match=rf"^guided_gradients cannot reach a ReLU inside {where}; "):
+        with pytest.raises(ValueError, match=rf"^guided_gradients cannot replace a ReLU inside {where}; "):
             guided_gradients(f, INPUT, CLASSES)
     for f in (lambda x: jax.nn.gelu(x), lambda x: jnp.maximum(x, 0.1), lambda x: jnp.where(x > 0, x, 0.0)):
-        with pytest.raises(ValueError, match=r"^guided_gradients takes a network with ReLUs, .*; found none\."):
+        with pytest.raises(ValueError, match=r"^guided_gradients takes a network with ReLUs .*; found none\."):
             guided_gradients(f, INPUT, CLASSES)
 
 

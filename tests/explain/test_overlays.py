@@ -71,7 +71,7 @@ def test_jit_vmap_and_half_precision() -> None:
 def test_bad_arguments_get_one_sentence() -> None:
     bad: list[tuple[Any, Any, Any, str]] = [
         (IMAGES[..., :2], MAPS, 0.5, r"takes images \[B, H, W, 3\] or .*; got float32\[3, 4, 6, 2\] and float32"),
-        (IMAGES, MAPS[:2], 0.5, "as many maps"),
+        (IMAGES, MAPS[:2], 0.5, "same number of maps"),
         (IMAGES, MAPS[..., None], 0.5, r"takes maps \[B, h, w\]; got float32\[3, 4, 6, 1\]"),
         (IMAGES, MAPS, 1.5, r"takes strength in \[0, 1\]; got 1.5"),
         ((255 * IMAGES).astype(jnp.uint8), MAPS, 0.5, "of a floating-point dtype; got uint8"),

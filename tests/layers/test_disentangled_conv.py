@@ -187,7 +187,12 @@ def test_a_fixed_blur_has_no_parameter_and_a_sign_no_meaning():
     [
         ({"sigma": 0.0}, jnp.ones((1, 4, 4, 2)), ValueError, r"sigma in \(0, inf\); got 0"),
         ({"radius": -1}, jnp.ones((1, 4, 4, 2)), ValueError, "radius of at least 0"),
-        ({"feature_group_count": 3}, jnp.ones((1, 4, 4, 2)), ValueError, "3 groups divide; got 2 channels"),
+        (
+            {"feature_group_count": 3},
+            jnp.ones((1, 4, 4, 2)),
+            ValueError,
+            "by feature_group_count=3; got 2 channels",
+        ),
         ({"strides": (1, 1, 1)}, jnp.ones((1, 4, 4, 2)), ValueError, "2 numbers for strides"),
         ({"kernel_dilation": 0}, jnp.ones((1, 4, 4, 2)), ValueError, "kernel_dilation of at least 1"),
         ({"padding": "same"}, jnp.ones((1, 4, 4, 2)), ValueError, "'SAME', 'VALID'"),

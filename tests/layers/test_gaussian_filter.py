@@ -13,7 +13,7 @@ from layer_reference import gradients_checked
 from scipy import ndimage
 
 from jaxaug import gaussian_filter, gaussian_kernel
-from jaxaug.layers.gaussian_filter import filtered
+from jaxaug.layers._gaussian_filter import filtered
 
 
 def normal(seed: int, shape: tuple[int, ...] = (2, 7, 6, 3)) -> jax.Array:
@@ -105,9 +105,9 @@ def test_beyond_the_border_there_are_zeros(beyond: Any, sigma: Any):
     middle = jax.lax.pad(
         filtered(wide, jnp.asarray(sigma), radius=2), jnp.float32(0), [no, *((b - 6, a - 6, 0) for b, a in beyond), no]
     )
-    np.testing.assert_allclose(filtered(x, jnp.asarray(sigma), radius=2, beyond=beyond), middle, atol=1e-6)
+    np.testing.assert_allclose(filtered(x, jnp.asarray(sigma), radius=2, extend=beyond), middle, atol=1e-6)
     arguments = normal(6, (1, 5, 4, 3)), jnp.asarray(sigma)
-    gradients_checked(lambda x, s: 2.0 * filtered(x, s, radius=2, beyond=beyond), arguments, modes=["rev"], rtol=1e-2)
+    gradients_checked(lambda x, s: 2.0 * filtered(x, s, radius=2, extend=beyond), arguments, modes=["rev"], rtol=1e-2)
 
 
 def test_jit_vmap_and_bfloat16():

@@ -155,7 +155,7 @@ def test_no_key_is_used_twice():
         ((KEY, jnp.ones((1, 2, 2, 1)), 0.0, -1.0), {}, ValueError, "sigma in .0, inf.; got -1"),
         ((KEY, jnp.ones((1, 2, 2, 2)), 0.0, jnp.array([1.0, -2.0])), {}, ValueError, "got -2"),
         ((KEY, jnp.ones((1, 2, 2, 2)), jnp.ones(3), 1.0), {}, ValueError, r"a number, \[2\] or \[1, 1, 1, 2\] for mu"),
-        ((KEY, jnp.ones((1, 1, 2, 1)), 0.0, 1.0), {}, ValueError, "at most the height"),
+        ((KEY, jnp.ones((1, 1, 2, 1)), 0.0, 1.0), {}, ValueError, "no larger than the padded height"),
         ((KEY, jnp.ones((1, 2, 2, 1), jnp.int32), 0.0, 1.0), {}, TypeError, "floating-point"),
         ((KEY, jnp.ones((1, 2, 2, 1)), 0.0, 1.0), {"prior": "normal"}, ValueError, "'isp', 'half', 'gaussian'"),
         ((KEY, jnp.ones((1, 2, 2, 1)), 0.0, 1.0), {"noise_level": "batch"}, ValueError, "'channel', 'position'"),

@@ -94,8 +94,8 @@ def test_jit_and_vmap_give_the_same():
 @pytest.mark.parametrize(
     ("x", "options", "error", "said"),
     [
-        (jnp.ones((1, 2, 3, 1)), {"window": (3, 3)}, ValueError, "at most the height of its input"),
-        (jnp.ones((1, 4, 4, 1)), {"window": (2, 5)}, ValueError, "at most the width of its input"),
+        (jnp.ones((1, 2, 3, 1)), {"window": (3, 3)}, ValueError, "no larger than the padded height"),
+        (jnp.ones((1, 4, 4, 1)), {"window": (2, 5)}, ValueError, "no larger than the padded width"),
         (jnp.ones((1, 4, 4, 1), jnp.int32), {}, TypeError, "floating-point"),
         (jnp.ones((4, 4, 1)), {}, ValueError, r"\[B, H, W, C\]"),
         (jnp.ones((1, 4, 4, 1)), {"window": (2, 0)}, ValueError, "window of at least 1"),

@@ -73,7 +73,7 @@ def test_bfloat16_stays_and_jit_changes_nothing():
         (jnp.ones((1, 2, 2, 1)), -1.0, ValueError, "scale in .0, inf.; got -1"),
         (jnp.ones((1, 2, 2, 1)), float("inf"), ValueError, "scale in .0, inf.; got inf"),
         (jnp.ones((1, 2, 2, 1)), jnp.ones(2), ValueError, r"\[1\] or \[1, 1, 1, 1\] for scale"),
-        (jnp.ones((1, 1, 1, 1)), 1.0, ValueError, "at most the height"),
+        (jnp.ones((1, 1, 1, 1)), 1.0, ValueError, "no larger than the padded height"),
         (jnp.ones((1, 2, 2, 1), jnp.int32), 1.0, TypeError, "floating-point"),
     ],
 )

@@ -182,7 +182,7 @@ def test_module_is_its_function() -> None:
     assert module.init(KEY, a, b, deterministic=False) == {}
     with pytest.raises(ValueError, match=r"^ShakeShake draws noise in training: pass rngs=\{'shake': key\}"):
         module.apply({}, a, b, deterministic=False)
-    with pytest.raises(ValueError, match=r"^shake_shake takes two branches of one shape"), annotations_unchecked():
+    with pytest.raises(ValueError, match=r"^shake_shake takes two branches of the same shape"), annotations_unchecked():
         module.apply({}, a, b[:1], deterministic=True)
 
 
@@ -199,8 +199,8 @@ def test_module_in_nnx() -> None:
         ({"forward": "keep"}, "takes one of 'shake', 'even' for forward; got 'keep'"),
         ({"backward": "same"}, "takes one of 'shake', 'even', 'keep' for backward; got 'same'"),
         ({"level": "image"}, "for level; got 'image'"),
-        ({"b": jnp.ones((3, 2))}, r"two branches of one shape and dtype; got float32\[2, 3\] and float32\[3, 2\]"),
-        ({"b": jnp.ones((2, 3), jnp.bfloat16)}, "two branches of one shape and dtype"),
+        ({"b": jnp.ones((3, 2))}, r"two branches of the same shape and dtype; got float32\[2, 3\] and float32\[3, 2\]"),
+        ({"b": jnp.ones((2, 3), jnp.bfloat16)}, "two branches of the same shape and dtype"),
         ({"a": jnp.ones((2, 3), jnp.int32)}, "of a floating-point dtype"),
         ({"b": jnp.ones(2)}, r"takes a branch \[B, ..., C\]; got float32\[2\]"),
         ({"key": jnp.zeros(2, jnp.uint32)}, "takes one typed key"),

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from reference import KEY, Noted, averaged, convolved, normalized, random_variables, relu, windows
 
-from jaxaug.models import create_model
+from jaxaug.models import Network, create_model
 from jaxaug.models.densenet import DenseLayer, dense_trunk, densenet_bc
-from jaxaug.models.network import Network
-from jaxaug.models.parts import Parts
-from jaxaug.models.stems import ImageNetStem
+from jaxaug.models.layer_factory import LayerFactory
+from jaxaug.models.trunk import ImageNetStem
 
 SMALL, LARGE = (2, 9, 6, 3), (2, 19, 16, 3)
 BLOCKS = (2, 1, 2)
@@ -23,7 +22,7 @@ BLOCKS = (2, 1, 2)
 
 def large(*blocks: int, **options: Any) -> Network:
     """Returns a network with the stem of large images, small enough to run."""
-    trunk = dense_trunk(Parts(**options), stem=ImageNetStem, growth=3, blocks=blocks or BLOCKS, total_stride=16)
+    trunk = dense_trunk(LayerFactory(**options), stem=ImageNetStem, growth=3, blocks=blocks or BLOCKS, total_stride=16)
     return Network("large", 3, trunk)
 
 
@@ -143,7 +142,7 @@ def test_remat_keeps_gradients() -> None:
 
 
 def test_convolutions_start_with_the_normal_law_of_the_fan_out() -> None:
-    layer = DenseLayer(densenet_bc(Parts(), depth=10, growth=24).parts, 24)
+    layer = DenseLayer(densenet_bc(LayerFactory(), depth=10, growth=24).factory, 24)
     kernel = np.asarray(layer.init(KEY, jnp.zeros((1, 1, 1, 4)), train=False)["params"]["conv2"]["kernel"])
     assert abs(kernel.std() / np.sqrt(2 / (9 * 24)) - 1) < 5 / np.sqrt(2 * kernel.size)
 

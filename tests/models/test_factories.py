@@ -13,9 +13,8 @@ import pytest
 import scipy.stats
 
 from jaxaug.layers import DisentangledConv, GaussianPool, RotatedDense, linear_decay
-from jaxaug.models import create_model
-from jaxaug.models.parts import HE_NORMAL, HE_NORMAL_OUT
-from jaxaug.models.pooling import AveragePool, MaxPool
+from jaxaug.models import AveragePool, MaxPool, create_model
+from jaxaug.models.layer_factory import HE_NORMAL, HE_NORMAL_OUT
 
 KEY = jax.random.key(0)
 IMAGES = jax.random.normal(jax.random.key(1), (2, 8, 8, 3))

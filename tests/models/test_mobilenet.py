@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from reference import KEY, Noted, normalized, random_variables, relu, windows
 
-from jaxaug.models import create_model
+from jaxaug.models import Network, create_model
+from jaxaug.models.layer_factory import LayerFactory
 from jaxaug.models.mobilenet import mobilenet
-from jaxaug.models.network import Network
-from jaxaug.models.parts import Parts
 
 SHAPE = (2, 11, 8, 3)
 IMAGES = jax.random.normal(jax.random.key(1), SHAPE)
@@ -127,7 +126,7 @@ def test_half_precision_computes_and_logits_are_full(train: bool) -> None:
 
 def test_remat_keeps_gradients() -> None:
     def beginning(remat: bool) -> Network:
-        trunk = mobilenet(Parts(remat=remat), width=1 / 16, total_stride=8)
+        trunk = mobilenet(LayerFactory(remat=remat), width=1 / 16, total_stride=8)
         return Network("tiny", 3, trunk.clone(layers=trunk.layers[:4], parent=None))
 
     variables = random_variables(beginning(False), IMAGES)

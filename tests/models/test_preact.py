@@ -11,8 +11,9 @@ import pytest
 from reference import convolved, normalized, random_variables, relu
 
 from jaxaug.models import create_model
-from jaxaug.models.parts import Parts
-from jaxaug.models.preact_resnet import preact_trunk
+from jaxaug.models.layer_factory import LayerFactory
+from jaxaug.models.preact_blocks import PreActBlock
+from jaxaug.models.trunk import ConvStem, NormRelu, layer, residual_trunk
 
 
 def applied(model: nn.Module, variables: Any, images: jax.Array, **options: Any) -> Any:
@@ -51,7 +52,13 @@ def test_wide_network_is_the_numpy_network(shape: tuple[int, ...]) -> None:
 
 
 def test_preact_network_of_four_stages_is_the_numpy_network() -> None:
-    narrow = preact_trunk(Parts(), stem_channels=4, channels=(4, 6, 8, 10), blocks=(1, 2, 1, 1), strides=(1, 2, 2, 2))
+    narrow = residual_trunk(
+        LayerFactory(),
+        stem=layer("stem", ConvStem, channels=4),
+        block=PreActBlock,
+        stages=[count * [{"channels": channels}] for count, channels in ((1, 4), (2, 6), (1, 8), (1, 10))],
+        ending=layer("final", NormRelu),
+    )
 
     class Narrow(nn.Module):
         @nn.compact

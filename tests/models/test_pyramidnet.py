@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from reference import KEY, Absolute, absolute, convolved, normalized, random_variables, relu
 
-from jaxaug.models import create_model
-from jaxaug.models.network import Network
+from jaxaug.models import Network, create_model
 from jaxaug.models.pyramidnet import PyramidBlock, PyramidBottleneck, padded_identity, pyramid_channels
 
 # Six basic blocks of 17 to 23 channels, and three bottlenecks of 17 to 21; the sides are odd at one stride or another.
@@ -139,10 +138,10 @@ def test_spatial_convolutions_and_branches_go_through_the_factories() -> None:
     assert convolutions == [(16, 1), (17, 1), (19, 2), (21, 2)]  # one in each bottleneck
 
 
-def test_trunk_tells_its_stride_and_sites() -> None:
+def test_trunk_tells_its_stride_and_slots() -> None:
     trunk = tiny("pyramidnet14_7").trunk
     assert (trunk.total_stride, trunk.final_relu) == (4, False)
-    assert trunk.sites == {"regularizer", "conv"}
+    assert trunk.slots == {"regularizer", "conv"}
     with pytest.raises(ValueError, match="pyramidnet14_7 has no max pooling"):
         tiny("pyramidnet14_7", pool=nn.max_pool)
 
@@ -180,8 +179,8 @@ def test_half_precision_stays_close() -> None:
 
 
 def test_convolutions_start_from_the_normal_law_of_the_outputs() -> None:
-    parts = tiny("pyramidnet14_7").trunk.parts
-    for conv, fan_out in ((parts.spatial_conv(84), 9 * 84), (parts.pointwise_conv(84), 84)):
+    factory = tiny("pyramidnet14_7").trunk.factory
+    for conv, fan_out in ((factory.spatial_conv(84), 9 * 84), (factory.pointwise_conv(84), 84)):
         variables: Any = conv.init(KEY, jnp.zeros((1, 2, 2, 21)))
         kernel = np.asarray(variables["params"]["kernel"])
         assert abs(kernel.std() / np.sqrt(2 / fan_out) - 1) < 5 / np.sqrt(2 * kernel.size)
@@ -190,7 +189,7 @@ def test_convolutions_start_from_the_normal_law_of_the_outputs() -> None:
 def test_kind_of_block_follows_the_depth_or_the_caller() -> None:
     def kinds(name: str, **options: Any) -> list[Any]:
         trunk: Any = create_model(name, 3, **options).trunk
-        return [layer.make for layer in trunk.layers[1:-1]]
+        return [layer.module for layer in trunk.layers[1:-1]]
 
     assert kinds("pyramidnet20_4") == 9 * [PyramidBlock]  # 20 is both 6n + 2 and 9n + 2
     assert kinds("pyramidnet20_4", bottleneck=True) == 6 * [PyramidBottleneck]

@@ -113,11 +113,11 @@ def test_fewer_than_two_classes_are_refused(num_classes: int) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("wrn_16_1", {"droput": 0.3}, "options of wrn_16_1: dropout; got 'droput'."),
-        ("wrn_16_1", {"depth": 22}, "options of wrn_16_1: dropout; got 'depth'."),
-        ("preact_resnet18", {"blocks": (1, 1, 1, 1)}, "options of preact_resnet18: none; got 'blocks'."),
-        ("cnn", {"hidden": (3,)}, "options of cnn: width; got 'hidden'."),
-        ("mlp", {"width": 3}, "options of mlp: hidden; got 'width'."),
+        ("wrn_16_1", {"droput": 0.3}, "wrn_16_1 has no option 'droput'; its options are dropout."),
+        ("wrn_16_1", {"depth": 22}, "wrn_16_1 has no option 'depth'; its options are dropout."),
+        ("preact_resnet18", {"blocks": (1, 1, 1, 1)}, "preact_resnet18 has no option 'blocks'; it has none."),
+        ("cnn", {"hidden": (3,)}, "cnn has no option 'hidden'; its options are width."),
+        ("mlp", {"width": 3}, "mlp has no option 'width'; its options are hidden."),
     ],
 )
 def test_unknown_option_names_those_accepted(name: str, options: dict[str, Any], message: str) -> None:
@@ -146,12 +146,12 @@ def unused(*_: Any, **__: Any) -> nn.Module:
 @pytest.mark.parametrize(
     ("name", "part", "message"),
     [
-        ("cnn", "regularizer", "cnn has no residual branch for a regularizer to act on."),
-        ("mlp", "regularizer", "mlp has no residual branch for a regularizer to act on."),
-        ("mlp", "pool", "mlp has no max pooling for a pool to replace."),
-        ("wrn_16_1", "pool", "wrn_16_1 has no max pooling for a pool to replace."),
-        ("preact_resnet18", "pool", "preact_resnet18 has no max pooling for a pool to replace."),
-        ("mlp", "conv", "mlp has no spatial convolution for a conv to replace."),
+        ("cnn", "regularizer", "cnn has no residual branch for a regularizer to act on; leave out regularizer."),
+        ("mlp", "regularizer", "mlp has no residual branch for a regularizer to act on; leave out regularizer."),
+        ("mlp", "pool", "mlp has no max pooling for a pool to replace; leave out pool."),
+        ("wrn_16_1", "pool", "wrn_16_1 has no max pooling for a pool to replace; leave out pool."),
+        ("preact_resnet18", "pool", "preact_resnet18 has no max pooling for a pool to replace; leave out pool."),
+        ("mlp", "conv", "mlp has no spatial convolution for a conv to replace; leave out conv."),
     ],
 )
 def test_factory_without_a_place_is_refused(name: str, part: str, message: str) -> None:
@@ -161,7 +161,10 @@ def test_factory_without_a_place_is_refused(name: str, part: str, message: str) 
 
 @pytest.mark.parametrize("part", ["regularizer", "pool", "conv", "head"])
 def test_what_is_neither_factory_nor_pattern_is_refused(part: str) -> None:
-    with annotations_unchecked(), pytest.raises(TypeError, match=f"takes a factory of modules for {part}; got int"):
+    with (
+        annotations_unchecked(),
+        pytest.raises(TypeError, match=f"or a function that makes one for {part}; got int"),
+    ):
         create_model("wrn_16_1", 10, **{part: 3})  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match=rf"or a module with .*, for {part}; got Dropout without"):
         create_model("wrn_16_1", 10, **{part: nn.Dropout(0.5)})  # pyright: ignore[reportArgumentType]

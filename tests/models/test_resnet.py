@@ -20,15 +20,11 @@ from reference import (
     reference_features,
 )
 
-from jaxaug.models import create_model
-from jaxaug.models.network import Network
-from jaxaug.models.parts import Parts
-from jaxaug.models.pooling import MaxPool
-from jaxaug.models.residual_block import Form
-from jaxaug.models.residual_branches import BasicBranch, BottleneckBranch
-from jaxaug.models.resnet import cifar_resnet, residual_trunk
-from jaxaug.models.stems import ImageNetStem
-from jaxaug.models.trunk import Layer, LayeredTrunk
+from jaxaug.models import MaxPool, Network, create_model
+from jaxaug.models.layer_factory import HE_NORMAL_OUT, LayerFactory
+from jaxaug.models.residual_block import BlockSpec, ResidualBlock
+from jaxaug.models.resnet import cifar_resnet
+from jaxaug.models.trunk import ImageNetStem, LayeredTrunk, Relu, layer, residual_trunk
 
 BLOCKS = {"basic": (1, 2, 1, 1), "bottleneck": (1, 1, 2, 1), "small": (1, 1, 1)}
 IMAGES = {
@@ -37,23 +33,25 @@ IMAGES = {
 }
 
 
-def tiny_trunk(form: str, parts: Parts, *, final_relu: bool = True) -> LayeredTrunk:
+def tiny_trunk(form: str, factory: LayerFactory, *, final_relu: bool = True) -> LayeredTrunk:
     if form == "small":
-        return cifar_resnet(parts, depth=8, final_relu=final_relu)
-    bottleneck = form == "bottleneck"
+        return cifar_resnet(factory, depth=8, final_relu=final_relu)
+    spec = BlockSpec(final_relu=final_relu)
+    inner = (2, 3, 4, 5) if form == "bottleneck" else 4 * (None,)
+    sizes = zip(BLOCKS[form], (4, 6, 8, 10), inner, strict=True)
     return residual_trunk(
-        parts,
-        stem=Layer("stem", ImageNetStem, (4,)),
+        factory,
+        stem=layer("stem", ImageNetStem, channels=4),
         stem_stride=4,
-        channels=(4, 6, 8, 10),
-        blocks=BLOCKS[form],
-        form=Form(BottleneckBranch if bottleneck else BasicBranch, final_relu=final_relu),
-        branch_options=[(inner,) for inner in (2, 3, 4, 5)] if bottleneck else None,
+        block=ResidualBlock,
+        stages=[count * [{"channels": c, "inner": i, "spec": spec}] for count, c, i in sizes],
+        ending=None if final_relu else layer("final", Relu),
+        kernel_init=HE_NORMAL_OUT,
     )
 
 
 def tiny(form: str, *, final_relu: bool = True, **parts: Any) -> Network:
-    return Network("tiny", 3, tiny_trunk(form, Parts(**parts), final_relu=final_relu))
+    return Network("tiny", 3, tiny_trunk(form, LayerFactory(**parts), final_relu=final_relu))
 
 
 def size(model: nn.Module, side: int) -> int:
@@ -260,4 +258,4 @@ def test_convolutions_start_from_the_normal_law_of_the_outputs() -> None:
 @pytest.mark.parametrize("depth", [2, 9, 18, 50 + 1])
 def test_depth_off_the_formula_is_refused(depth: int) -> None:
     with pytest.raises(ValueError, match=rf"takes a depth of 6n \+ 2 .*; got {depth}\."):
-        cifar_resnet(Parts(), depth=depth)
+        cifar_resnet(LayerFactory(), depth=depth)

@@ -20,18 +20,16 @@ from reference import (
     reference_features,
 )
 
-from jaxaug.models import create_model
-from jaxaug.models.network import Network
-from jaxaug.models.parts import Parts
-from jaxaug.models.pooling import MaxPool
+from jaxaug.models import MaxPool, Network, create_model
+from jaxaug.models.layer_factory import LayerFactory
 from jaxaug.models.resnext import resnext
 
 BLOCKS = (1, 2, 1)
 IMAGES = jax.random.normal(jax.random.key(1), (2, 7, 6, 3))
 
 
-def tiny(parts: Parts | None = None, *, blocks: Any = BLOCKS, small: bool = True, **options: Any) -> Network:
-    trunk = resnext(parts or Parts(), blocks=blocks, cardinality=3, width=2, small=small, **options)
+def tiny(parts: LayerFactory | None = None, *, blocks: Any = BLOCKS, small: bool = True, **options: Any) -> Network:
+    trunk = resnext(parts or LayerFactory(), blocks=blocks, cardinality=3, width=2, small=small, **options)
     return Network("tiny", 3, trunk)
 
 
@@ -84,17 +82,17 @@ def test_small_network_has_the_published_number_of_parameters(name: str, million
     assert abs(expected / 1e6 - millions) < 0.1
 
 
-@pytest.mark.parametrize("joining", ["A", "B"])
-def test_second_branch_has_the_whole_structure_of_the_first(joining: str) -> None:
+@pytest.mark.parametrize("branch_merge", ["A", "B"])
+def test_second_branch_has_the_whole_structure_of_the_first(branch_merge: str) -> None:
     expected = formula((3, 3, 3), 2, 4, stem=3, classes=10, branches=2)
-    assert size(create_model("resnext29_2x4d", 10, branches=2, joining=joining), 8) == expected
-    params = jax.eval_shape(tiny(branches=2, joining=joining).init, KEY, IMAGES)["params"]["trunk"]
+    assert size(create_model("resnext29_2x4d", 10, branches=2, branch_merge=branch_merge), 8) == expected
+    params = jax.eval_shape(tiny(branches=2, branch_merge=branch_merge).init, KEY, IMAGES)["params"]["trunk"]
     assert set(params["stage2_block1"]) == {"branch1", "branch2", "shortcut"}
     assert params["stage2_block1"]["branch1"] == params["stage2_block1"]["branch2"]
 
 
 @pytest.mark.parametrize(
-    ("branches", "joining", "final_relu", "pooling"),
+    ("branches", "branch_merge", "final_relu", "pooling"),
     [
         (1, "A", True, False),
         (1, "B", False, True),
@@ -104,9 +102,9 @@ def test_second_branch_has_the_whole_structure_of_the_first(joining: str) -> Non
         (2, "B", False, False),
     ],
 )
-def test_small_network_is_the_numpy_network(branches: int, joining: str, final_relu: bool, pooling: bool) -> None:
-    parts = Parts(regularizer=Absolute, pool=Average if pooling else None)
-    model = tiny(parts, branches=branches, joining=joining, final_relu=final_relu)
+def test_small_network_is_the_numpy_network(branches: int, branch_merge: str, final_relu: bool, pooling: bool) -> None:
+    parts = LayerFactory(regularizer=Absolute, pool=Average if pooling else None)
+    model = tiny(parts, branches=branches, branch_merge=branch_merge, final_relu=final_relu)
     variables = random_variables(model, IMAGES)
     assert variables["params"]["trunk"]["stage2_block1"]["branch1"]["conv2"]["kernel"].shape == (3, 3, 4, 12)
     features = reference_features(
@@ -117,7 +115,7 @@ def test_small_network_is_the_numpy_network(branches: int, joining: str, final_r
         final_relu=final_relu,
         pooling=pooling,
         regularized=absolute,
-        joining=joining,
+        joining=branch_merge,
     )
     np.testing.assert_allclose(features_of(model, variables, IMAGES), features, rtol=1e-3, atol=1e-3)
 
@@ -140,9 +138,9 @@ class Drawn(nn.Module):
         return x
 
 
-@pytest.mark.parametrize(("joining", "each"), [("A", 1), ("B", 2)])
-def test_each_regularizer_draws_for_itself(joining: str, each: int) -> None:
-    model = tiny(Parts(regularizer=Drawn), branches=2, joining=joining)
+@pytest.mark.parametrize(("branch_merge", "each"), [("A", 1), ("B", 2)])
+def test_each_regularizer_draws_for_itself(branch_merge: str, each: int) -> None:
+    model = tiny(LayerFactory(regularizer=Drawn), branches=2, branch_merge=branch_merge)
     options: Any = {"train": True, "mutable": ["batch_stats", "drawn"], "rngs": {"dropout": KEY}}
     state: Any = jax.jit(lambda v: model.apply(v, IMAGES, **options)[1])(random_variables(model, IMAGES))
     # Leaves come in the order of the blocks' names.
@@ -172,7 +170,7 @@ def test_places_of_a_pool_and_of_a_conv() -> None:
 
 def test_recomputing_layers_keeps_the_gradients_which_reach_every_parameter() -> None:
     def model(**parts: Any) -> Network:
-        return tiny(Parts(**parts), blocks=(1, 1), small=False, branches=2, joining="B")
+        return tiny(LayerFactory(**parts), blocks=(1, 1), small=False, branches=2, branch_merge="B")
 
     images = jax.random.normal(KEY, (4, 16, 20, 3))
     variables = random_variables(model(), images)
@@ -190,7 +188,7 @@ def test_recomputing_layers_keeps_the_gradients_which_reach_every_parameter() ->
     [
         ({"branches": 3}, "resnext takes branches of 1 or 2; got 3."),
         ({"branches": 0}, "resnext takes branches of 1 or 2; got 0."),
-        ({"joining": "C"}, "resnext takes one of 'A', 'B' for joining; got 'C'."),
+        ({"branch_merge": "C"}, "resnext takes one of 'A', 'B' for branch_merge; got 'C'."),
     ],
 )
 def test_option_out_of_range_is_refused(options: dict[str, Any], message: str) -> None:
@@ -199,5 +197,5 @@ def test_option_out_of_range_is_refused(options: dict[str, Any], message: str) -
 
 
 def test_unknown_option_names_those_accepted() -> None:
-    with pytest.raises(TypeError, match=re.escape("options of resnext29_8x64d: branches, joining, final_relu; got")):
+    with pytest.raises(TypeError, match=re.escape("its options are branches, branch_merge, final_relu.")):
         create_model("resnext29_8x64d", 10, dropout=0.1)

@@ -1,4 +1,4 @@
-"""Shake-Shake networks: published sizes, a forward pass in NumPy, mixing or joining of branches, what is refused."""
+"""Shake-Shake networks: published sizes, a forward pass in NumPy, mixing or merging of branches, what is refused."""
 
 import functools
 import re
@@ -12,10 +12,9 @@ import pytest
 from reference import KEY, Absolute, absolute, convolved, normalized, random_variables, relu, residual
 
 from jaxaug.layers import ShakeDrop, ShakeShake
-from jaxaug.models import create_model
-from jaxaug.models.branch_merge import Joined, Shake
-from jaxaug.models.network import Network
-from jaxaug.models.shortcuts import ShiftedShortcut
+from jaxaug.models import Network, create_model
+from jaxaug.models.residual_block import BranchMerge, Shake
+from jaxaug.models.shake_shake import ShiftedShortcut
 
 # One block in each stage; the sides are odd at one stride or the other.
 PLAIN, RESNEXT = "shake_shake_8_2x6d", "shake_shake_11_2x2x3d"
@@ -87,14 +86,14 @@ def test_inference_is_the_numpy_network_of_mean_branches(name: str, final_relu: 
     options: dict[str, Any] = {} if name == PLAIN else {"final_relu": final_relu}
     model, variables = create_model(name, 3, **options), variables_of(name)
     assert (model.trunk.final_relu, model.trunk.total_stride) == (final_relu, 4)
-    assert model.trunk.sites == {"regularizer", "pool", "conv"}
+    assert model.trunk.slots == {"regularizer", "pool", "conv"}
     expected = reference_features(variables, bottleneck=name == RESNEXT, joined=mean, final_relu=final_relu)
     assert expected.shape == (3, 2, 3, channels)
     np.testing.assert_allclose(features_of(model, variables), expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(
-    ("factory", "joining", "joined"),
+    ("factory", "branch_merge", "joined"),
     [
         (None, "A", lambda a, b, _: a + b),
         (None, "B", lambda a, b, _: a + b),
@@ -102,8 +101,10 @@ def test_inference_is_the_numpy_network_of_mean_branches(name: str, final_relu: 
         (Absolute, "B", lambda a, b, keep_prob: absolute(a, keep_prob) + absolute(b, keep_prob)),
     ],
 )
-def test_joining_puts_a_sum_and_the_regularizer_in_place_of_the_mixing(factory: Any, joining: str, joined: Any) -> None:
-    model, variables = create_model(PLAIN, 3, regularizer=factory, joining=joining), variables_of(PLAIN)
+def test_branch_merge_puts_a_sum_and_the_regularizer_in_place_of_the_mixing(
+    factory: Any, branch_merge: str, joined: Any
+) -> None:
+    model, variables = create_model(PLAIN, 3, regularizer=factory, branch_merge=branch_merge), variables_of(PLAIN)
     expected = reference_features(variables, bottleneck=False, joined=joined, final_relu=False)
     np.testing.assert_allclose(features_of(model, variables), expected, rtol=1e-3, atol=1e-3)
 
@@ -118,7 +119,7 @@ def test_second_block_of_a_stage_keeps_the_identity() -> None:
 
 
 def test_second_path_of_a_shortcut_sees_what_is_one_pixel_up_and_left() -> None:
-    module = ShiftedShortcut(create_model(PLAIN, 3).trunk.parts, 2, 2)
+    module = ShiftedShortcut(create_model(PLAIN, 3).trunk.factory, 2, 2)
     x = jnp.arange(1.0, 21.0).reshape(1, 4, 5, 1)
     variables: Any = module.init(KEY, x, train=False)
     variables = jax.tree.map(jnp.ones_like, variables)
@@ -131,7 +132,6 @@ def test_second_path_of_a_shortcut_sees_what_is_one_pixel_up_and_left() -> None:
 @pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize("mixing", [Shake(), Shake("even", "keep", "batch"), Shake(backward="even")])
 def test_branches_are_mixed_as_the_layer_mixes_them(mixing: Shake, train: bool) -> None:
-    parts = create_model(PLAIN, 3).trunk.parts
     a, b = jax.random.normal(KEY, (2, 3, 2, 2, 4))
 
     class Alone(nn.Module):
@@ -151,22 +151,26 @@ def test_branches_are_mixed_as_the_layer_mixes_them(mixing: Shake, train: bool) 
         return y, pullback(jnp.ones_like(y))
 
     jax.tree.map(
-        np.testing.assert_array_equal, value_and_gradients(Joined(parts, 0.5, mixing)), value_and_gradients(Alone())
+        np.testing.assert_array_equal,
+        value_and_gradients(BranchMerge(shake=ShakeShake(*mixing))),
+        value_and_gradients(Alone()),
     )
 
 
 def test_options_reach_the_layer() -> None:
-    def joining_of(name: str, **options: Any) -> Any:
+    def merge_of(name: str, **options: Any) -> Any:
         trunk: Any = create_model(name, 3, **options).trunk
-        forms = {layer.arguments[3] for layer in trunk.layers if layer.name.startswith("stage")}
-        assert len(forms) == 1
-        return forms.pop().joining
+        specs = {layer.fields["spec"] for layer in trunk.layers if layer.name.startswith("stage")}
+        assert len(specs) == 1
+        return specs.pop().merge
 
-    assert joining_of(PLAIN) == ("shake", "shake", "example")
-    assert joining_of(RESNEXT) == ("shake", "even", "example")
-    assert joining_of(PLAIN, forward="even", backward="keep", level="batch") == ("even", "keep", "batch")
-    assert joining_of(RESNEXT, backward="shake", level="pixel") == ("shake", "shake", "pixel")
-    assert joining_of(RESNEXT, joining="B") == "B"
+    assert merge_of(PLAIN) == ("shake", "shake", "example")
+    assert merge_of(RESNEXT) == ("shake", "even", "example")
+    assert merge_of(PLAIN, forward="even", backward="keep", level="batch") == ("even", "keep", "batch")
+    assert merge_of(RESNEXT, backward="shake", level="pixel") == ("shake", "shake", "pixel")
+    assert merge_of(RESNEXT, branch_merge="B") == "B"
+    with pytest.warns(DeprecationWarning, match="use branch_merge"):
+        assert merge_of(RESNEXT, joining="B") == "B"
 
 
 def test_training_draws_from_the_key_of_the_dropout() -> None:
@@ -196,8 +200,8 @@ def test_convolutions_and_branches_go_through_the_factories() -> None:
         notes.append(round(keep_prob, 4))
         return Absolute(keep_prob)
 
-    def called(name: str, joining: str) -> tuple[list[Any], list[Any]]:
-        model = create_model(name, 3, conv=conv, regularizer=regularizer, joining=joining)
+    def called(name: str, branch_merge: str) -> tuple[list[Any], list[Any]]:
+        model = create_model(name, 3, conv=conv, regularizer=regularizer, branch_merge=branch_merge)
         notes.clear()
         jax.eval_shape(model.init, KEY, IMAGES)
         return [note for note in notes if isinstance(note, tuple)], [note for note in notes if isinstance(note, float)]
@@ -210,15 +214,13 @@ def test_convolutions_and_branches_go_through_the_factories() -> None:
 
 
 def test_each_branch_of_type_b_has_draws_of_its_own() -> None:
-    def coefficients(joining: str) -> Any:
-        parts = create_model(PLAIN, 3, regularizer=ShakeDrop, joining=joining).trunk.parts
-        joined = Joined(parts, 0.0, joining)  # type: ignore[arg-type]
+    def coefficients(merge: BranchMerge) -> Any:
         ones, zeros = jnp.ones((8, 1, 1, 1)), jnp.zeros((8, 1, 1, 1))
-        return [joined.apply({}, *pair, train=True, rngs=RNGS) for pair in ((ones, zeros), (zeros, ones))]
+        return [merge.apply({}, *pair, train=True, rngs=RNGS) for pair in ((ones, zeros), (zeros, ones))]
 
-    first, second = coefficients("A")
+    first, second = coefficients(BranchMerge(ShakeDrop(0.0)))
     np.testing.assert_array_equal(first, second)
-    first, second = coefficients("B")
+    first, second = coefficients(BranchMerge(ShakeDrop(0.0), ShakeDrop(0.0)))
     assert (first != second).all()
 
 
@@ -251,7 +253,7 @@ def test_half_precision_stays_close(name: str) -> None:
 
 @pytest.mark.parametrize("name", [PLAIN, RESNEXT])
 def test_convolutions_start_from_the_normal_law_of_the_outputs(name: str) -> None:
-    conv = create_model(name, 3).trunk.parts.spatial_conv(84)
+    conv = create_model(name, 3).trunk.factory.spatial_conv(84)
     variables: Any = conv.init(KEY, jnp.zeros((1, 2, 2, 21)))
     kernel = np.asarray(variables["params"]["kernel"])
     assert abs(kernel.std() / np.sqrt(2 / (9 * 84)) - 1) < 5 / np.sqrt(2 * kernel.size)
@@ -259,7 +261,7 @@ def test_convolutions_start_from_the_normal_law_of_the_outputs(name: str) -> Non
 
 @pytest.mark.parametrize("final_relu", [False, True])
 def test_shake_drop_of_negative_alpha_is_warned_of_where_a_relu_follows(final_relu: bool) -> None:
-    options: dict[str, Any] = {"regularizer": ShakeDrop, "joining": "A"}
+    options: dict[str, Any] = {"regularizer": ShakeDrop, "branch_merge": "A"}
     if final_relu:
         with pytest.warns(UserWarning, match="ReLU after the addition"):
             create_model(RESNEXT, 3, **options)
@@ -275,10 +277,22 @@ def test_shake_drop_of_negative_alpha_is_warned_of_where_a_relu_follows(final_re
         ("shake_shake_2_2x32d", {}, "takes a depth of 6n + 2 (8, 14, 20, 26, ...); got 2."),
         ("shake_shake_26_2x4x64d", {}, "takes a depth of 9n + 2 (11, 20, 29, ...); got 26."),
         ("shake_shake_2_2x4x64d", {}, "takes a depth of 9n + 2 (11, 20, 29, ...); got 2."),
-        ("shake_shake_26_2x5d", {}, "takes an even width, of which each path of a shortcut makes half; got 5."),
-        (PLAIN, {"regularizer": Absolute}, "joining='A', on the sum of the two branches, or joining='B', on each"),
-        (PLAIN, {"joining": "A", "forward": "even"}, "without joining, which replaces it; got joining='A'."),
-        (RESNEXT, {"joining": "B", "backward": "shake"}, "without joining, which replaces it; got joining='B'."),
+        ("shake_shake_26_2x5d", {}, "takes an even width, which the two paths of a shortcut share; got 5."),
+        (
+            PLAIN,
+            {"regularizer": Absolute},
+            "branch_merge='B' to regularize each; got branch_merge=None.",
+        ),
+        (
+            PLAIN,
+            {"branch_merge": "A", "forward": "even"},
+            "which replaces Shake-Shake; got branch_merge='A'.",
+        ),
+        (
+            RESNEXT,
+            {"branch_merge": "B", "backward": "shake"},
+            "which replaces Shake-Shake; got branch_merge='B'.",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(name: str, options: dict[str, Any], message: str) -> None:

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from reference import KEY, Noted, normalized, random_variables
 
-from jaxaug.models import create_model
-from jaxaug.models.network import Network
-from jaxaug.models.parts import Parts
+from jaxaug.models import Network, create_model
+from jaxaug.models.layer_factory import LayerFactory
 from jaxaug.models.vgg import FullyConnected, vgg, vgg_mod
 
 SHAPE = (2, 96, 65, 3)
@@ -27,7 +26,7 @@ BIASES = {"vgg13": 2 * (64 + 128 + 256 + 512 + 512), "vgg16": 2 * (64 + 128) + 3
 
 def tiny(*, head_size: int = 2, dropout: float = 0.0, batch_norm: bool = True, **parts: Any) -> Network:
     trunk = vgg(
-        Parts(**parts),
+        LayerFactory(**parts),
         blocks=BLOCKS,
         head_size=head_size,
         dropout=dropout,
@@ -39,7 +38,7 @@ def tiny(*, head_size: int = 2, dropout: float = 0.0, batch_norm: bool = True, *
 
 
 def tiny_mod(**parts: Any) -> Network:
-    return Network("tiny", 3, vgg_mod(Parts(**parts), blocks=BLOCKS, channels=CHANNELS, hidden=HIDDEN))
+    return Network("tiny", 3, vgg_mod(LayerFactory(**parts), blocks=BLOCKS, channels=CHANNELS, hidden=HIDDEN))
 
 
 def shapes(model: nn.Module, shape: tuple[int, ...] = SHAPE, **options: Any) -> tuple[Any, Any]:
@@ -144,7 +143,7 @@ def test_mod_is_the_numpy_network() -> None:
 
 
 def test_dropout_follows_each_fully_connected_layer_at_its_rate() -> None:
-    layer = FullyConnected(Parts(), 200, 1, 0.3)
+    layer = FullyConnected(LayerFactory(), 200, 1, 0.3)
     x = jax.random.normal(KEY, (20, 1, 1, 5))
     variables = layer.init(KEY, x, train=False)
     inferred: Any = layer.apply(variables, x, train=False)

@@ -158,7 +158,7 @@ def test_a_clean_accuracy_of_0_gives_the_difference_and_a_warning() -> None:
     def turned(key: jax.Array, batch: dict[str, Any]) -> dict[str, Any]:
         return {**batch, "image": batch["image"] - 1.5}
 
-    with pytest.warns(UserWarning, match="affinity divides by a clean accuracy above 0; got 0, so it returns the diff"):
+    with pytest.warns(UserWarning, match="affinity takes a clean accuracy above 0 for a ratio; got 0 and returns"):
         value = affinity(wrong, turned, KEY, images, labels)
     np.testing.assert_allclose(value, 1 / 3, rtol=1e-6)
     # Traced, the same number and no warning, which would be an error here.
@@ -193,11 +193,15 @@ def repeated(key: jax.Array, x: Any) -> Any:
         ({"labels": jnp.array([1, 0, 2])}, TypeError, r"labels \[B, K\] of a floating-point dtype; got int32\[3\]"),
         ({"labels": jnp.ones(3)}, ValueError, r"labels \[B, K\]; got float32\[3\]"),
         ({"labels": jnp.ones((2, 5))}, ValueError, "3 inputs and labels"),
-        ({"labels": jnp.ones((3, 4))}, ValueError, r"logits of the shape of the labels, \[3, 4\]; got float32\[3, 5\]"),
+        (
+            {"labels": jnp.ones((3, 4))},
+            ValueError,
+            r"with the shape of the labels, \[3, 4\]; got float32\[3, 5\]",
+        ),
         ({"images": jnp.ones((3, 4), jnp.uint8)}, TypeError, r"images \[B, ...\] of a floating-point dtype"),
         ({"images": jnp.ones((0, 4)), "labels": jnp.ones((0, 5))}, ValueError, "no empty axis"),
-        ({"augment": first_half}, ValueError, r"makes of image float32\[3, 4\] float32\[3, 2\]"),
-        ({"augment": repeated}, ValueError, r"makes of image float32\[3, 4\] float32\[6, 4\]"),
+        ({"augment": first_half}, ValueError, r"changes image from float32\[3, 4\] to float32\[3, 2\]"),
+        ({"augment": repeated}, ValueError, r"changes image from float32\[3, 4\] to float32\[6, 4\]"),
         ({"augment": lambda key, x: x["image"]}, TypeError, "a batch dict with 'image' and 'label'"),
         (
             {"augment": "flip"},

@@ -114,16 +114,16 @@ def test_bad_input_is_said():
     with pytest.raises(ValueError, match="at least one candidate; got none"):
         searched({})
     small = on_images(lambda key, images: crop(key, images, padding=0)[:, :4])
-    with pytest.raises(ValueError, match=r"keep shapes; 'crop' makes of image float32\[4, 8, 8, 1\]"):
+    with pytest.raises(ValueError, match=r"keep shapes; 'crop' changes image from float32\[4, 8, 8, 1\]"):
         checked_candidates({"crop": small}, (8, 8, 1), 3)
-    with pytest.raises(TypeError, match="got float as 'x'"), annotations_unchecked():
+    with pytest.raises(TypeError, match="got float for 'x'"), annotations_unchecked():
         searched({"x": 1.0})
     with pytest.raises(ValueError, match="with a validation split"):
         searched(dataset=dataclasses.replace(IRIS, validation=None))
     assert IRIS.validation is not None
     kept = IRIS.validation.labels < 2
     part = dataclasses.replace(IRIS, validation=Split(IRIS.validation.images[kept], IRIS.validation.labels[kept]))
-    with pytest.raises(ValueError, match=f"no example of {IRIS.class_names[2]}"):
+    with pytest.raises(ValueError, match=f"there are none of {IRIS.class_names[2]}"):
         searched(dataset=part)
     with pytest.raises(ValueError, match="at most epochs, 4; got 5"):
         searched(early_epochs=5)
@@ -133,7 +133,7 @@ def test_bad_input_is_said():
         searched(indicator="product", kind="difference")
     with pytest.raises(ValueError, match="at least one seed"):
         searched(seeds=())
-    with pytest.raises(RuntimeError, match="that of seed 3 ceased to be finite"):
+    with pytest.raises(RuntimeError, match="with seed 3 it became NaN or infinite"):
         search(CANDIDATES, IRIS, MODEL, make_optimizer(learning_rate=1e30), **OPTIONS)
 
 

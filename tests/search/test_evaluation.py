@@ -95,6 +95,6 @@ def test_bad_numbers_are_refused_with_a_sentence(function) -> None:
         with pytest.raises(ValueError, match=f"{name} takes at least one candidate; got none"):
             function(jnp.ones(0), jnp.ones(0))
         with pytest.raises(
-            ValueError, match=rf"{name} takes scores and truth .* both \[P\]; got float32\[3\] and float"
+            ValueError, match=rf"{name} takes scores \[P\] and truth \[P\] of .*; got float32\[3\] and float"
         ):
             function(jnp.ones(3), jnp.ones(4))

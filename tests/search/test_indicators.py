@@ -191,7 +191,7 @@ def test_bad_numbers_are_refused_with_a_sentence(name: str) -> None:
     with annotations_unchecked():
         with pytest.raises(ValueError, match=f"{name} takes at least one candidate; got none"):
             indicator(jnp.ones(0), jnp.ones(0))
-        both = r"affinity and diversity of the same P candidates, both \[P\]; got "
+        both = r"affinity \[P\] and diversity \[P\] of the same P candidates; got "
         with pytest.raises(ValueError, match=both + r"float32\[3\] and float32\[2\]"):
             indicator(jnp.ones(3), jnp.ones(2))
         with pytest.raises(ValueError, match=both + r"float32\[\] and float32\[\]"):

@@ -10,7 +10,7 @@ import numpy as np
 from experiments.figures.cards.drawing import BLUE, ORANGE, empty_figure, show
 from experiments.figures.photographs import photographs
 from jaxaug import DisentangledConv, gaussian_pool, max_entropy_pool
-from jaxaug.layers.gaussian_pool import Prior
+from jaxaug.layers._gaussian_pool import Prior
 
 PRIORS: dict[Prior, str] = {"gaussian": "Gaussian", "half": "half-Gaussian", "isp": "iSP"}
 

@@ -10,7 +10,7 @@ import numpy as np
 
 import jaxaug
 from experiments.figures.cards.drawing import ORANGE, SMALL, empty_figure, show
-from jaxaug.sampling.strategy import Score, Strategy
+from jaxaug.sampling import Score, Strategy
 from jaxaug.training import init_state, make_optimizer, make_train_step, network_scorer
 
 DIGITS = {"cmap": "gray_r", "vmin": 0, "vmax": 1}

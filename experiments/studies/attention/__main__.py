@@ -37,12 +37,11 @@ from jaxaug import (
 from jaxaug.compose import Augmentation
 from jaxaug.data import Dataset
 from jaxaug.explain import receptive_field_spread
-from jaxaug.models.network import Network
-from jaxaug.models.parts import Factory
+from jaxaug.models import ModuleDef, Network
 
 STANDARD = (on_images(crop, padding=4), on_images(flip_left_right))
 # What is added to crop and flip, and what the convolutions are.
-ARMS: dict[str, tuple[tuple[Augmentation, ...], Factory | None]] = {
+ARMS: dict[str, tuple[tuple[Augmentation, ...], ModuleDef | None]] = {
     "crop and flip": ((), None),
     "cutout": ((on_images(cutout, size=16),), None),
     "mixup": ((on_pairs(mixup, alpha=1.0),), None),

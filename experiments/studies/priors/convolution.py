@@ -14,14 +14,14 @@ from experiments.studies.priors.runs import Budget, time_ratios, trained, untrai
 from jaxaug import DisentangledConv, create_model
 from jaxaug.data import Dataset
 from jaxaug.explain import receptive_field_spread
-from jaxaug.models.parts import Factory
+from jaxaug.models import ModuleDef
 
 NETWORK = "resnet20"
 LAYER = "trunk/stage2_block1"
 IMAGES = 256
 
 
-def arms() -> dict[str, Factory | None]:
+def arms() -> dict[str, ModuleDef | None]:
     """Returns every convolution that is compared."""
     return {
         "plain": None,

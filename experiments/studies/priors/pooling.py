@@ -8,8 +8,7 @@ import flax.linen as nn
 from experiments.studies.priors.runs import Budget, time_ratios, trained
 from jaxaug import GaussianPool, MaxEntropyPool, create_model
 from jaxaug.data import Dataset
-from jaxaug.models.parts import Factory
-from jaxaug.models.pooling import AveragePool, MaxPool
+from jaxaug.models import AveragePool, MaxPool, ModuleDef
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "resnet20": {},
@@ -17,7 +16,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 
 
-def arms() -> dict[str, Factory | None]:
+def arms() -> dict[str, ModuleDef | None]:
     """Returns every pooling that is compared; without one the convolutions have the strides."""
     fixed = functools.partial(GaussianPool, parameters="fixed")
     return {

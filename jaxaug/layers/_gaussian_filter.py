@@ -1,4 +1,4 @@
-"""Gaussian filtering: a sampled kernel, passes along one axis at a time, and their gradient."""
+"""Gaussian filtering: a sampled kernel, convolution along one axis at a time, and its gradient."""
 
 import functools
 import math
@@ -12,17 +12,18 @@ from jaxtyping import Array, Float
 from jaxaug.checks import check_entries, check_floating, check_size, described
 from jaxaug.layers.precision import widened
 
-# A smaller σ is computed as this one, whose kernel is 0 beside the center; its gradient would divide by zero.
+# Smaller values of σ are replaced by this one, whose kernel is already an impulse, to avoid a division by zero.
 _SMALLEST_SIGMA = 1e-3
 
-Beyond = Sequence[tuple[int, int]]  # pixels before and after, for each axis
+Extension = Sequence[tuple[int, int]]
+"""For each axis, the number of pixels by which the output extends beyond the input, before and after."""
 
 
 def gaussian_kernel(sigma: ArrayLike, *, radius: int) -> Float[Array, "taps *channels"]:
-    """A sampled Gaussian of sum 1.
+    """Returns a sampled Gaussian kernel with sum 1.
 
-    g_k = exp(-k² / 2σ²) / Z for |k| <= R, so that ∂g_k/∂σ = g_k (k² - Σ_j g_j j²) / σ³. The truncated kernel has a
-    variance below σ²; small σ make it a unit impulse, large ones a mean over 2R + 1 taps.
+    g_k = exp(-k² / 2σ²) / Z for |k| <= R, so that ∂g_k/∂σ = g_k (k² - Σ_j g_j j²) / σ³. The variance of the truncated
+    kernel is below σ². For small σ the kernel is a unit impulse, for large σ a mean over 2R + 1 taps.
 
     Args:
       sigma: σ in pixels, above 0, a number or `[C]`; may be traced.
@@ -33,7 +34,7 @@ def gaussian_kernel(sigma: ArrayLike, *, radius: int) -> Float[Array, "taps *cha
 
     Raises:
       ValueError: σ is not positive, or the radius is negative.
-      TypeError: the radius is no Python integer.
+      TypeError: the radius is not a Python integer.
 
     Example:
       >>> [round(float(g), 3) for g in gaussian_kernel(1.0, radius=2)]
@@ -46,7 +47,7 @@ def gaussian_kernel(sigma: ArrayLike, *, radius: int) -> Float[Array, "taps *cha
 
 
 def _checked_sigma(sigma: ArrayLike, radius: int) -> Float[Array, "*channels"]:
-    """Returns sigma as float32, or raises what is wrong with it or the radius."""
+    """Returns sigma as float32, or raises if it or the radius is invalid."""
     check_entries("gaussian_kernel", "sigma", sigma, 0.0, open_low=True)
     check_size("gaussian_kernel", "radius", radius, 0)
     sigma = jnp.asarray(sigma, jnp.float32)
@@ -56,29 +57,29 @@ def _checked_sigma(sigma: ArrayLike, radius: int) -> Float[Array, "*channels"]:
 
 
 def _taps(radius: int, sigma: Array) -> Float[Array, "taps *entries"]:
-    """Returns a kernel for every entry of sigma."""
+    """Returns one kernel for each entry of sigma."""
     k = jnp.arange(-radius, radius + 1, dtype=jnp.float32).reshape(-1, *(1,) * sigma.ndim)
     weights = jnp.exp(-0.5 * (k / jnp.maximum(sigma, _SMALLEST_SIGMA)[None]) ** 2)
     return weights / weights.sum(axis=0, keepdims=True)
 
 
 def gaussian_filter(x: Float[Array, "b *spatial c"], sigma: ArrayLike, *, radius: int) -> Float[Array, "b *spatial c"]:
-    """A batch smoothed by the Gaussian along every spatial axis.
+    """Returns a batch smoothed by a Gaussian along every spatial axis.
 
-    y = g ⋆ x with the kernel g of `gaussian_kernel`, one axis after the other. At a border y is divided by the weight
-    that lies inside: what is outside does not count, and a constant stays constant.
+    y = g ⋆ x with the kernel g of `gaussian_kernel`, one axis after another. Near a border, y is divided by the weight
+    inside the input, so that outside pixels do not count and a constant stays constant.
 
     Args:
-      x: `[B, ..., C]` with at least one spatial axis, floating point; computed in float32 at least.
+      x: `[B, ..., C]` with at least one spatial axis, floating point; computed in at least float32.
       sigma: σ in pixels, above 0, a number or `[C]`; may be traced.
       radius: R, at least 0; fixes a shape.
 
     Returns:
-      The shape and dtype of `x`. Reverse-mode differentiable, also with respect to σ.
+      An array with the shape and dtype of `x`, reverse-mode differentiable with respect to `x` and σ.
 
     Raises:
-      ValueError: σ is not positive or of another shape, the radius is negative, or `x` has no spatial axis.
-      TypeError: the radius is no Python integer, or `x` is not floating point.
+      ValueError: σ is not positive or has another shape, the radius is negative, or `x` has no spatial axis.
+      TypeError: the radius is not a Python integer, or `x` is not floating point.
 
     Example:
       >>> import jax.numpy as jnp
@@ -108,7 +109,7 @@ def check_spatial(function: str, x: Array) -> None:
 
 
 def check_sigma(function: str, sigma: Array, x: Array) -> None:
-    """Raises unless there is one σ, or one for each channel."""
+    """Raises unless there is one σ or one for each channel."""
     if sigma.ndim and sigma.shape[0] != x.shape[-1]:
         raise ValueError(
             f"{function} takes one sigma or [{x.shape[-1]}], one for each channel; got [{sigma.shape[0]}]."
@@ -116,75 +117,76 @@ def check_sigma(function: str, sigma: Array, x: Array) -> None:
 
 
 def filtered(
-    x: Float[Array, "b *spatial c"], sigma: Float[Array, "*c"], *, radius: int, beyond: Beyond | None = None
+    x: Float[Array, "b *spatial c"], sigma: Float[Array, "*c"], *, radius: int, extend: Extension | None = None
 ) -> Float[Array, "b *outputs c"]:
-    """Returns a batch filtered along every spatial axis with zeros outside, in float32 at least.
+    """Returns a batch filtered along every spatial axis with zero padding, in at least float32.
 
     Args:
       x: `[B, ..., C]`.
-      sigma: σ in pixels, one or `[C]`.
-      radius: R, taps on each side.
-      beyond: how many pixels the result goes beyond `x` at both ends of each spatial axis; below 0 it is narrower.
+      sigma: σ in pixels, a scalar or `[C]`.
+      radius: R, the number of taps on each side.
+      extend: number of pixels by which the result extends beyond `x` at both ends of each spatial axis; negative
+        numbers make it narrower.
     """
-    return convolved_along(range(1, x.ndim - 1), widened(x), sigma, radius=radius, beyond=beyond)
+    return convolved_along(range(1, x.ndim - 1), widened(x), sigma, radius=radius, extend=extend)
 
 
 def convolved_along(
-    axes: range, x: Float[Array, "..."], sigma: Float[Array, "*last"], *, radius: int, beyond: Beyond | None = None
+    axes: range, x: Float[Array, "..."], sigma: Float[Array, "*last"], *, radius: int, extend: Extension | None = None
 ) -> Array:
-    """Returns an array convolved along some axes with Gaussians, one for all or one for each entry of the last axes."""
-    ends = [(0, 0)] * len(axes) if beyond is None else beyond
-    for axis, end in reversed(list(zip(axes, ends, strict=True))):  # what lies together in memory first
-        x = _pass(axis, radius, tuple(end), x, sigma)
+    """Returns an array convolved along the axes with one Gaussian, or one for each entry of the last axes."""
+    ends = [(0, 0)] * len(axes) if extend is None else extend
+    for axis, end in reversed(list(zip(axes, ends, strict=True))):  # starts with the axis that is contiguous in memory
+        x = _filtered_along(axis, radius, tuple(end), x, sigma)
     return x
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
-def _pass(axis: int, radius: int, end: tuple[int, int], x: Array, sigma: Array) -> Array:
-    """Returns x filtered along one axis by the Gaussian, zeros outside, so much longer at its ends."""
-    return _weighted(axis, end, x, _taps(radius, sigma))
+def _filtered_along(axis: int, radius: int, end: tuple[int, int], x: Array, sigma: Array) -> Array:
+    """Returns x filtered along one axis by the Gaussian, with zero padding, extended by `end` pixels."""
+    return _weighted_sum(axis, end, x, _taps(radius, sigma))
 
 
-def _pass_forward(
+def _filtered_along_forward(
     axis: int, radius: int, end: tuple[int, int], x: Array, sigma: Array
 ) -> tuple[Array, tuple[Array, Array]]:
-    return _pass(axis, radius, end, x, sigma), (x, sigma)
+    return _filtered_along(axis, radius, end, x, sigma), (x, sigma)
 
 
-def _pass_backward(
-    axis: int, radius: int, end: tuple[int, int], kept: tuple[Array, Array], cotangent: Array
+def _filtered_along_backward(
+    axis: int, radius: int, end: tuple[int, int], residuals: tuple[Array, Array], cotangent: Array
 ) -> tuple[Array, Array]:
-    x, sigma = kept
+    x, sigma = residuals
     _, slopes = jax.jvp(functools.partial(_taps, radius), (sigma,), (jnp.ones_like(sigma),))
-    narrower = -end[0], -end[1]
-    to_sigma = _sums(cotangent * _weighted(axis, end, x, slopes), sigma)
-    return _pass(axis, radius, narrower, cotangent, sigma), to_sigma  # a symmetric kernel is its own transpose
+    to_sigma = _sums(cotangent * _weighted_sum(axis, end, x, slopes), sigma)
+    # A symmetric kernel is its own transpose.
+    return _filtered_along(axis, radius, (-end[0], -end[1]), cotangent, sigma), to_sigma
 
 
-_pass.defvjp(_pass_forward, _pass_backward)
+_filtered_along.defvjp(_filtered_along_forward, _filtered_along_backward)
 
 
-def _weighted(axis: int, end: tuple[int, int], x: Array, kernel: Array) -> Array:
-    """Returns x convolved along one axis with symmetric taps, zeros outside, so much longer at its ends.
+def _weighted_sum(axis: int, end: tuple[int, int], x: Array, kernel: Array) -> Array:
+    """Returns x convolved along one axis with symmetric taps, with zero padding, extended by `end` pixels.
 
-    Shifted slices, added up, which XLA fuses; a depthwise convolution is many times slower on a CPU.
+    This is a sum of shifted slices, which XLA fuses. A depthwise convolution is many times slower on a CPU.
     """
     kernel = kernel.astype(x.dtype)
     radius, size = kernel.shape[0] // 2, x.shape[axis] + sum(end)
-    around = [(radius + end[0], radius + end[1], 0) if a == axis else (0, 0, 0) for a in range(x.ndim)]
-    wide = jax.lax.pad(x, jnp.zeros((), x.dtype), around)
+    padding = [(radius + end[0], radius + end[1], 0) if a == axis else (0, 0, 0) for a in range(x.ndim)]
+    padded = jax.lax.pad(x, jnp.zeros((), x.dtype), padding)
     taps = kernel.reshape(-1, *(1,) * (x.ndim - kernel.ndim + 1), *kernel.shape[1:])
 
     def shifted(k: int) -> Array:
-        return jax.lax.slice_in_dim(wide, radius + k, radius + k + size, axis=axis)
+        return jax.lax.slice_in_dim(padded, radius + k, radius + k + size, axis=axis)
 
     return sum(((shifted(-k) + shifted(k)) * taps[radius + k] for k in range(1, radius + 1)), shifted(0) * taps[radius])
 
 
 def _sums(x: Array, sigma: Array) -> Array:
-    """Returns the sums over all but the last axes, which are those of sigma, in its shape and dtype.
+    """Returns the sums over all axes that sigma does not have, with the shape and dtype of sigma.
 
-    As products with ones: XLA sums over leading axes of a large array ten times as slowly on a CPU.
+    These are products with ones, because XLA is ten times slower at summing over leading axes on a CPU.
     """
     last = x.shape[x.ndim - sigma.ndim :] if sigma.ndim else x.shape[-1:]
     rows = x.reshape(x.shape[0], -1, math.prod(last))

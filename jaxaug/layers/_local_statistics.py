@@ -17,24 +17,24 @@ def local_statistics(
     strides: Sequence[int] | None = None,
     padding: Padding = "VALID",
 ) -> tuple[Float[Array, "b h2 w2 c"], Float[Array, "b h2 w2 c"]]:
-    """Mean and standard deviation of every pooling window.
+    """Returns the mean and standard deviation of every pooling window.
 
-    Of the n elements x_p of a window μ = Σ_p x_p / n and σ = sqrt(max(Σ_p (x_p - μ)² / n, 1e-6)), the population's
-    deviation. Padding does not count: at a border n is smaller. Where a window is constant, σ = 1e-3 has no gradient
-    and that of μ is 1/n.
+    With the n elements x_p of a window, μ = Σ_p x_p / n and σ = sqrt(max(Σ_p (x_p - μ)² / n, 1e-6)), the population
+    standard deviation. Padding does not count, so n is smaller at a border. In a constant window, σ = 1e-3 with zero
+    gradient, and the gradient of μ is 1/n.
 
     Args:
-      x: `[B, H, W, C]`, floating point; computed in float32 at least.
-      window: height and width; a window of n elements is computed by n slices, so it should be small.
-      strides: height and width; None takes those of the window, so that windows lie side by side.
-      padding: "VALID", "SAME", or ((top, bottom), (left, right)), smaller than the window.
+      x: `[B, H, W, C]`, floating point; computed in at least float32.
+      window: height and width. A window of n elements takes n slices, so it should be small.
+      strides: height and width; None uses the window, so that windows do not overlap.
+      padding: "VALID", "SAME", or ((top, bottom), (left, right)), each smaller than the window.
 
     Returns:
-      (mean, std), each `[B, H', W', C]` of the dtype of `x`, as many as `nn.avg_pool` makes.
+      (mean, std), each `[B, H', W', C]` with the dtype of `x` and the shape that `nn.avg_pool` returns.
 
     Raises:
       ValueError: the window is larger than the padded input, or a size is out of range.
-      TypeError: `x` is not floating point, or a size is no Python integer.
+      TypeError: `x` is not floating point, or a size is not a Python integer.
 
     Example:
       >>> import jax.numpy as jnp
@@ -55,10 +55,10 @@ def local_statistics(
 def statistics(
     function: str, x: Array, window: Sequence[int], strides: Sequence[int] | None, padding: Padding
 ) -> tuple[Array, Array]:
-    """Returns mean and standard deviation in the precision that they were computed in."""
+    """Returns the mean and standard deviation in at least float32."""
     windows = pooling_windows(function, x, window, strides, padding)
     mean = windows.total(windows.elements) / windows.size
-    # Centered, not E[x²] - μ², which cancels; the slices are still read once only.
+    # Centered, because E[x²] - μ² suffers from cancellation; fusion still reads the slices only once.
     variance = windows.total([(element - mean) ** 2 for element in windows.elements]) / windows.size
-    # The maximum comes before the root, whose gradient at 0 is infinite.
+    # The maximum comes before the square root, whose gradient at 0 is infinite.
     return mean, jnp.sqrt(jnp.maximum(variance, SMALLEST_VARIANCE))

@@ -14,12 +14,12 @@ Boundary = Literal["beta", "anywhere", "center", "corner"]
 
 
 class RicapPlan(NamedTuple):
-    """Where each of the four patches of every output comes from; patches in reading order."""
+    """The source of each of the four patches of every output, in reading order."""
 
-    source: Int32[Array, "b 4"]  # index in the batch of the image that the patch is cut from
+    source: Int32[Array, "b 4"]  # index in the batch of the image that the patch is cropped from
     boundary: Int32[Array, "b 2"]  # (h, w): height and width of the first patch, in pixels
-    offset: Int32[Array, "b 4 2"]  # (y, x): the patch's first row and column in its source
-    weight: Float[Array, "b 4"]  # float32 share of the output's pixels; sums to 1
+    offset: Int32[Array, "b 4 2"]  # (y, x): first row and column of the patch in its source
+    weight: Float[Array, "b 4"]  # share of the pixels of the output; float32, sums to 1
 
 
 def ricap_plan(
@@ -31,35 +31,35 @@ def ricap_plan(
     boundary: Boundary = "beta",
     reach: ArrayLike = 0.5,
 ) -> RicapPlan:
-    """The draws of RICAP without the images, for tasks whose targets are not class labels.
+    """Returns the random choices of RICAP without applying them, for tasks whose targets are not class labels.
 
-    h = round(h' H) and w = round(w' W), with h', w' ~ Beta(β, β). Patch k of size h_k x w_k is cut from image σ_k(b)
-    at y_k ~ U{0, ..., H - h_k}, x_k ~ U{0, ..., W - w_k}, ends included, with four independent random permutations
-    σ_k of the batch; its weight is W_k = h_k w_k / (H W).
+    h = round(h' H) and w = round(w' W), where h', w' ~ Beta(β, β). Patch k of size h_k x w_k is cropped from image
+    σ_k(b) at y_k ~ U{0, ..., H - h_k} and x_k ~ U{0, ..., W - w_k}, inclusive, where the σ_k are four independent
+    random permutations of the batch. Its weight is W_k = h_k w_k / (H W).
 
-    The first version of the paper had uniform laws in place of Beta, by the names of `boundary`. Its exact ranges were
-    not at hand; here h' and w' are, independently,
+    The first version of the paper had three uniform distributions of the boundary instead of Beta, which `boundary`
+    selects. It does not give their exact ranges; here h' and w' are, independently,
 
       "anywhere"  U[0, 1], which is Beta(1, 1);
       "center"    U[1/2 - r/2, 1/2 + r/2], with r = `reach`;
-      "corner"    U[0, r/2] or U[1 - r/2, 1], with equal chances (a public implementation has r = 0.874).
+      "corner"    U[0, r/2] or U[1 - r/2, 1], with equal probability (a public implementation has r = 0.874).
 
     Args:
       key: PRNG key, consumed.
-      shape: `images.shape`, of which B, H and W are read.
-      beta: concentration of the boundary's law, above 0: below 1 the boundary is near a corner, 1 is uniform, above 1
-        near the center. May be traced.
-      per_example: one boundary and one set of offsets per example (default), or the paper's one per batch.
-      boundary: "beta", or one of the first version's laws.
-      reach: r, in (0, 1]: the share of each side that "center" or "corner" leaves to the boundary. May be traced.
+      shape: `images.shape`; only B, H and W are used.
+      beta: concentration of the Beta distribution, above 0. Below 1, boundaries are near a corner; 1 is uniform; above
+        1, they are near the center. May be traced.
+      per_example: whether to draw one boundary and one set of offsets per example or, as in the paper, one per batch.
+      boundary: distribution of the boundary: "beta", "anywhere", "center" or "corner".
+      reach: r in (0, 1], the share of each side in which "center" and "corner" place the boundary. May be traced.
 
     Returns:
       A `RicapPlan`: source int32 `[B, 4]`, boundary int32 `[B, 2]`, offset int32 `[B, 4, 2]`, weight float32 `[B, 4]`.
 
     Raises:
       ValueError: `beta` is not above 0, `reach` is outside (0, 1], `boundary` is unknown, or `shape` is not
-        (B, H, W, ...) of positive sizes.
-      TypeError: `key` is no typed key.
+        (B, H, W, ...) with positive sizes.
+      TypeError: `key` is not a typed key.
 
     Example:
       >>> import jax
@@ -117,12 +117,12 @@ def _boundary_fraction(
     span = jnp.asarray(reach, jnp.float32)
     if boundary == "center":
         return 0.5 + span * (uniform - 0.5)
-    # The lower half of the draw goes to the lower end, the upper half to the upper end.
+    # The lower half of the draws goes to the lower end, the upper half to the upper end.
     return jnp.where(uniform < 0.5, span * uniform, 1.0 - span * (1.0 - uniform))
 
 
 def patch_sizes(boundary: Int32[Array, "b 2"], h: int, w: int) -> Int32[Array, "b 4 2"]:
-    """Returns (height, width) of the four patches that a boundary makes of an h x w image, in reading order."""
+    """Returns (height, width) of the four patches of an h x w image with the given boundary, in reading order."""
     top, left = boundary[:, 0], boundary[:, 1]
     heights = jnp.stack([top, top, h - top, h - top], axis=1)
     widths = jnp.stack([left, w - left, left, w - left], axis=1)
@@ -130,20 +130,19 @@ def patch_sizes(boundary: Int32[Array, "b 2"], h: int, w: int) -> Int32[Array, "
 
 
 def apply_ricap(plan: RicapPlan, images: Shaped[Array, "b h w c"]) -> Shaped[Array, "b h w c"]:
-    """Images patched as the plan says.
+    """Returns images patched together according to the plan.
 
     out[b, i, j] = images[σ_k(b), y_k + i - h [i >= h], x_k + j - w [j >= w]], with k = 1 + [j >= w] + 2 [i >= h].
 
     Args:
-      plan: of `ricap_plan` for this batch's shape.
-      images: `[B, H, W, C]` of any dtype: images, or maps such as segmentation masks; B, H and W are those that the
-        plan was made for.
+      plan: plan from `ricap_plan` for the shape of `images`.
+      images: `[B, H, W, C]` of any dtype: images, or maps such as segmentation masks.
 
     Returns:
       `[B, H, W, C]`, dtype of `images`.
 
     Raises:
-      ValueError: `images` is not `[B, H, W, C]` of the plan's B.
+      ValueError: `images` is not `[B, H, W, C]` with the B of the plan.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -162,29 +161,29 @@ def apply_ricap(plan: RicapPlan, images: Shaped[Array, "b h w c"]) -> Shaped[Arr
     i, j = jnp.arange(h)[None, :], jnp.arange(w)[None, :]
     below, right = i >= plan.boundary[:, :1], j >= plan.boundary[:, 1:]
 
-    def chosen(values: Array) -> Array:
-        """Returns `[B, H, W]`: of every pixel's patch, the value in `[B, 4]`."""
+    def of_patch(values: Array) -> Array:
+        """Returns `[B, H, W]`, for every pixel the entry of `values`, `[B, 4]`, of its patch."""
         first, second, third, fourth = (values[:, k, None, None] for k in range(4))
         across = right[:, None, :]
         return jnp.where(below[:, :, None], jnp.where(across, fourth, third), jnp.where(across, second, first))
 
-    row = chosen(plan.offset[..., 0]) + (i - jnp.where(below, plan.boundary[:, :1], 0))[:, :, None]
-    column = chosen(plan.offset[..., 1]) + (j - jnp.where(right, plan.boundary[:, 1:], 0))[:, None, :]
-    pixel = (chosen(plan.source) * h + row) * w + column
-    # One gather; indices are in range by construction, so nothing has to be checked or clamped.
+    row = of_patch(plan.offset[..., 0]) + (i - jnp.where(below, plan.boundary[:, :1], 0))[:, :, None]
+    column = of_patch(plan.offset[..., 1]) + (j - jnp.where(right, plan.boundary[:, 1:], 0))[:, None, :]
+    pixel = (of_patch(plan.source) * h + row) * w + column
+    # A single gather. Indices are in bounds by construction, so they need no checks or clamping.
     return jnp.asarray(images).reshape(b * h * w, c).at[pixel].get(mode="promise_in_bounds")
 
 
 def mix_labels(
     source: Int32[Array, "b p"], weight: Float[Array, "b p"], labels: Float[Array, "b k"]
 ) -> Float[Array, "b k"]:
-    """Labels mixed by the weights of their sources.
+    """Returns labels mixed with the weights of their sources.
 
     c~_b = Σ_k W_bk c_{σ_k(b)}.
 
     Args:
-      source: int `[B, P]`, the index in the batch of each part; P = 4 for RICAP.
-      weight: `[B, P]`, the share of each part; rows sum to 1.
+      source: int `[B, P]`, index in the batch of the source of each patch; P = 4 for RICAP.
+      weight: `[B, P]`, share of each patch; rows sum to 1.
       labels: `[B, K]`, one-hot or soft.
 
     Returns:
@@ -207,8 +206,8 @@ def mix_labels(
             "mix_labels takes source [B, P], weight [B, P] and labels [B, K]; got "
             f"{described(source)}, {described(weight)} and {described(labels)}."
         )
-    parts = labels[source].astype(jnp.float32)
-    return jnp.sum(weight.astype(jnp.float32)[:, :, None] * parts, axis=1).astype(labels.dtype)
+    source_labels = labels[source].astype(jnp.float32)
+    return jnp.sum(weight.astype(jnp.float32)[:, :, None] * source_labels, axis=1).astype(labels.dtype)
 
 
 @checked_pairs(rank=4)
@@ -224,30 +223,32 @@ def ricap(
     image_mixing: bool = True,
     label_mixing: bool = True,
 ) -> tuple[Float[Array, "b h w c"], Float[Array, "b k"]]:
-    """Four random crops patched into each image, labels mixed by area.
+    """Patches random crops of four images together into each output and mixes their labels by area.
 
-    `plan = ricap_plan(key, images.shape)`, then `apply_ricap(plan, images)` and `mix_labels(plan.source, plan.weight,
-    labels)`. A cross-entropy against the mixed label equals the paper's Σ_k W_k CE(f(x), c_k).
+    Equals `plan = ricap_plan(key, images.shape)` followed by `apply_ricap(plan, images)` and
+    `mix_labels(plan.source, plan.weight, labels)`. The cross entropy with the mixed label equals the loss of the paper,
+    Σ_k W_k CE(f(x), c_k).
 
     Args:
       key: PRNG key, consumed.
       images: `[B, H, W, C]`, floating point, any range.
       labels: `[B, K]`, one-hot or soft, floating point.
-      beta: concentration of the boundary's Beta law, above 0; the paper's is 0.3. May be traced.
-      per_example: one boundary and one set of offsets per example (default), or the paper's one per batch.
-      boundary: the boundary's law: "beta", or "anywhere", "center" or "corner" of the paper's first version, as
-        `ricap_plan` describes them.
-      reach: of "center" and "corner", in (0, 1]; may be traced.
-      image_mixing: False leaves the images as they are, and still mixes the labels (the paper's ablation).
-      label_mixing: False gives each output the label of its largest patch (the other ablation). Both False change
-        nothing.
+      beta: concentration of the Beta distribution of the boundary, above 0; 0.3 in the paper. May be traced.
+      per_example: whether to draw one boundary and one set of offsets per example or, as in the paper, one per batch.
+      boundary: distribution of the boundary: "beta", or "anywhere", "center" or "corner" from the first version of the
+        paper (see `ricap_plan`).
+      reach: range of "center" and "corner", in (0, 1]; may be traced.
+      image_mixing: False keeps the images and still mixes the labels (an ablation of the paper).
+      label_mixing: False gives each output the label of its largest patch (another ablation). If both are False,
+        images and labels are returned unchanged.
 
     Returns:
-      Images and labels, shapes and dtypes as given; every example has its own sources.
+      Images and labels with the given shapes and dtypes; the sources differ between examples.
 
     Raises:
-      ValueError: `beta` is not above 0, `reach` is outside (0, 1], `boundary` is unknown, shapes disagree or are empty.
-      TypeError: images or labels are not floating point, or `key` is no typed key.
+      ValueError: `beta` is not above 0, `reach` is outside (0, 1], `boundary` is unknown, or the shapes disagree or are
+        empty.
+      TypeError: images or labels are not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""ShakeDrop: residual branches shaken where stochastic depth would drop them."""
+"""ShakeDrop: multiplies residual branches by random factors where stochastic depth would drop them."""
 
 import functools
 from typing import Any, get_args
@@ -13,7 +13,7 @@ from jaxaug.checks import check_choice, check_key, check_prob, check_range, conc
 from jaxaug.layers.levels import GateLevel, Level, check_branch, draw_shape, module_key
 
 Range = tuple[ArrayLike, ArrayLike] | list[ArrayLike]
-Ends = tuple[ArrayLike, ArrayLike]
+Bounds = tuple[ArrayLike, ArrayLike]
 
 
 def shake_drop(
@@ -27,35 +27,35 @@ def shake_drop(
     noise_level: Level = "example",
     true_gradient: bool = False,
 ) -> Float[Array, "b *rest"]:
-    """A residual branch, kept or multiplied by noise, with noise of its own in the gradient.
+    """Keeps a residual branch or multiplies it by a random factor, with another random factor in its gradient.
 
-    Forward (b + α - b α) F(x), backward (b + β - b β) dL/dG, with one b ~ Bernoulli(p) for both and independent
-    α ~ U[alpha], β ~ U[beta]: a kept branch (b = 1) is left as it is, and so is its gradient; a dropped one is
-    multiplied by α, and its gradient by β. The caller adds the identity. α = β = 1 changes nothing, α = β = 0 is
-    stochastic depth.
+    The forward pass computes (b + α - b α) F(x), the backward pass (b + β - b β) dL/dG, with the same b ~ Bernoulli(p)
+    and independent α ~ U[alpha] and β ~ U[beta]. A kept branch (b = 1) and its gradient stay unchanged. A dropped
+    branch (b = 0) is multiplied by α, and its gradient by β. The caller adds the identity. With α = β = 1 nothing
+    changes; α = β = 0 is stochastic depth.
 
-    α in [-1, 1] suits residual branches that end with batch normalization and no ReLU after the addition; with one,
-    take α = 0. Under `jit` over several devices a draw per batch is one for all of them.
+    α in [-1, 1] is for residual branches that end with batch normalization, without a ReLU after the addition. With
+    a ReLU after the addition, use α = 0. Under `jit` over several devices, one draw per batch is shared by all devices.
 
     Args:
       key: PRNG key, consumed.
       x: `[B, ..., C]` of rank 2 or more, floating point, the residual branch F(x).
       keep_prob: p, in [0, 1]; may be traced.
-      alpha: (low, high) of the forward factor; may be traced. Needs no draw where both are the same Python number.
+      alpha: (low, high) of the forward factor; may be traced. Nothing is drawn if both are the same Python number.
       beta: (low, high) of the backward factor; may be traced.
-      gate_level: what is kept or dropped together: "example", or the paper's "batch".
-      noise_level: what shares one α and one β: "batch", "example", "channel" (of an example) or "pixel". The paper's
-        best is "pixel", for which β is drawn again in the backward pass, not stored.
-      true_gradient: take β = α, the gradient of what was computed, and ignore `beta`. Without it there is no
-        forward-mode derivative, and none with respect to the options.
+      gate_level: level at which b is drawn: "example", or "batch" as in the paper.
+      noise_level: level at which α and β are drawn: "batch", "example", "channel" (of an example) or "pixel". The
+        paper's best is "pixel". β is not stored but drawn in the backward pass.
+      true_gradient: whether to use β = α, the true gradient, and ignore `beta`. If not, there is no forward-mode
+        derivative and no derivative with respect to the options.
 
     Returns:
-      The shape and dtype of `x`; drawn independently for each part that the levels name.
+      An array with the shape and dtype of `x`; drawn independently at the given levels.
 
     Raises:
-      ValueError: `keep_prob` is outside [0, 1], a range is descending, a level is unknown or not for a gate, or `x` is
-        empty or of rank below 2.
-      TypeError: `x` is not floating point, a range is no pair, or `key` is no typed key.
+      ValueError: `keep_prob` is outside [0, 1], a range is descending, a level is unknown or not valid for the gate, or
+        `x` is empty or has a rank below 2.
+      TypeError: `x` is not floating point, a range is not a pair, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -80,37 +80,37 @@ def shake_drop(
     gate_key, alpha_key, beta_key = jax.random.split(key, 3)
     gate = jax.random.bernoulli(gate_key, jnp.asarray(keep_prob, jnp.float32), draw_shape(gate_level, x.shape))
     low, high = map(concrete, alpha)
-    # One value needs no draw, which counts at the level of pixels.
+    # A constant α needs no draw, which saves time at the pixel level.
     alpha_level = "batch" if low is not None and low == high else noise_level
-    forward = _coefficient(alpha_key, gate, _ends(alpha), draw_shape(alpha_level, x.shape)).astype(x.dtype)
+    forward = _coefficient(alpha_key, gate, _bounds(alpha), draw_shape(alpha_level, x.shape)).astype(x.dtype)
     if true_gradient:
         return x * forward
-    return _shaken(noise_level, x, forward, gate, beta_key, _ends(beta))
+    return _shaken(noise_level, x, forward, gate, beta_key, _bounds(beta))
 
 
-def _ends(pair: Range) -> Ends:
-    low, high = (jnp.asarray(end, jnp.float32) for end in pair)
+def _bounds(pair: Range) -> Bounds:
+    low, high = (jnp.asarray(bound, jnp.float32) for bound in pair)
     return low, high
 
 
-def _coefficient(key: Array, gate: Array, ends: Ends, shape: tuple[int, ...]) -> Float[Array, "..."]:
-    """Returns b + α - b α: 1 where the gate is open, elsewhere a draw between the ends."""
-    return jnp.where(gate, 1.0, jax.random.uniform(key, shape, jnp.float32, *ends))
+def _coefficient(key: Array, gate: Array, bounds: Bounds, shape: tuple[int, ...]) -> Float[Array, "..."]:
+    """Returns b + α - b α: 1 where the gate is open, and a uniform draw elsewhere."""
+    return jnp.where(gate, 1.0, jax.random.uniform(key, shape, jnp.float32, *bounds))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _shaken(level: Level, x: Array, forward: Array, gate: Array, key: Array, beta: Ends) -> Array:
-    """Returns `x * forward`, whose gradient is multiplied by another coefficient, drawn when it is needed."""
+def _shaken(level: Level, x: Array, forward: Array, gate: Array, key: Array, beta: Bounds) -> Array:
+    """Returns `x * forward`; the backward pass draws another coefficient and multiplies the gradient by it."""
     return x * forward
 
 
-def _shaken_forward(level: Level, x: Array, forward: Array, gate: Array, key: Array, beta: Ends) -> Any:
-    # Nothing of the size of x is kept for the backward pass, not even at the level of pixels.
+def _shaken_forward(level: Level, x: Array, forward: Array, gate: Array, key: Array, beta: Bounds) -> Any:
+    # Stores nothing of the size of x for the backward pass, not even at the pixel level.
     return x * forward, (gate, key, beta)
 
 
-def _shaken_backward(level: Level, kept: Any, cotangent: Array) -> Any:
-    gate, key, beta = kept
+def _shaken_backward(level: Level, residuals: Any, cotangent: Array) -> Any:
+    gate, key, beta = residuals
     backward = _coefficient(key, gate, beta, draw_shape(level, cotangent.shape))
     return cotangent * backward.astype(cotangent.dtype), None, None, None, None
 
@@ -121,9 +121,10 @@ _shaken.defvjp(_shaken_forward, _shaken_backward)
 def shake_drop_expected(
     x: Float[Array, "b *rest"], *, keep_prob: ArrayLike, alpha: Range = (-1.0, 1.0)
 ) -> Float[Array, "b *rest"]:
-    """A residual branch multiplied by the mean of ShakeDrop's forward coefficient, for inference.
+    """Multiplies a residual branch by the mean of the forward coefficient of ShakeDrop, for inference.
 
-    (p + (1 - p) E[α]) F(x), E[α] = (low + high) / 2. Both of the paper's sets of α have mean 0, which leaves p F(x).
+    The result is (p + (1 - p) E[α]) F(x) with E[α] = (low + high) / 2. For both settings of the paper E[α] = 0, which
+    gives p F(x).
 
     Args:
       x: `[B, ..., C]` of rank 2 or more, floating point, the residual branch F(x).
@@ -131,11 +132,11 @@ def shake_drop_expected(
       alpha: (low, high) of the forward factor in training; may be traced.
 
     Returns:
-      The shape and dtype of `x`.
+      An array with the shape and dtype of `x`.
 
     Raises:
-      ValueError: `keep_prob` is outside [0, 1], the range is descending, or `x` is empty or of rank below 2.
-      TypeError: `x` is not floating point, or the range is no pair.
+      ValueError: `keep_prob` is outside [0, 1], the range is descending, or `x` is empty or has a rank below 2.
+      TypeError: `x` is not floating point, or the range is not a pair.
 
     Example:
       >>> import jax.numpy as jnp
@@ -150,20 +151,20 @@ def shake_drop_expected(
     check_branch("shake_drop_expected", x)
     check_prob("shake_drop_expected", keep_prob, "keep_prob")
     check_range("shake_drop_expected", "alpha", alpha)
-    low, high = _ends(alpha)
-    kept = jnp.asarray(keep_prob, jnp.float32)
-    return x * (kept + (1.0 - kept) * (0.5 * low + 0.5 * high)).astype(x.dtype)
+    low, high = _bounds(alpha)
+    prob = jnp.asarray(keep_prob, jnp.float32)
+    return x * (prob + (1.0 - prob) * (0.5 * low + 0.5 * high)).astype(x.dtype)
 
 
 class ShakeDrop(nn.Module):
-    """A Linen module of `shake_drop` in training and `shake_drop_expected` in inference, called on the branch.
+    """A Linen module of `shake_drop` in training and `shake_drop_expected` in inference.
 
-    `ShakeDrop.without_final_relu` and `ShakeDrop.with_final_relu` are the paper's two settings, and serve as factories
-    of the regularizer of a network.
+    `ShakeDrop.without_final_relu` and `ShakeDrop.with_final_relu` are the two settings of the paper, and can be passed
+    as `regularizer` to `create_model`.
 
     Args:
       keep_prob, alpha, beta, gate_level, noise_level, true_gradient: as in `shake_drop`.
-      rng_collection: name of the keys that training draws from.
+      rng_collection: name of the RNG collection for the noise in training.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -195,7 +196,7 @@ class ShakeDrop(nn.Module):
         noise_level: Level = "example",
         rng_collection: str = "dropout",
     ) -> "ShakeDrop":
-        """Returns α ~ U[-1, 1], β ~ U[0, 1]: for blocks that end with the addition, as PyramidNet's do."""
+        """Returns the module with α ~ U[-1, 1] and β ~ U[0, 1], for blocks that end with the addition (PyramidNet)."""
         return cls(keep_prob, (-1.0, 1.0), (0.0, 1.0), gate_level, noise_level, rng_collection=rng_collection)
 
     @classmethod
@@ -207,16 +208,16 @@ class ShakeDrop(nn.Module):
         noise_level: Level = "example",
         rng_collection: str = "dropout",
     ) -> "ShakeDrop":
-        """Returns α = 0, β ~ U[0, 1]: for blocks with a ReLU after the addition, as ResNet's have."""
+        """Returns the module with α = 0 and β ~ U[0, 1], for blocks with a ReLU after the addition (ResNet)."""
         return cls(keep_prob, (0.0, 0.0), (0.0, 1.0), gate_level, noise_level, rng_collection=rng_collection)
 
     @property
     def suits_final_relu(self) -> bool:
-        """Whether α is 0, or 1 throughout: with another α, a ReLU after the addition can make training diverge."""
+        """Whether α is always 0 or always 1; otherwise, training with a ReLU after the addition can diverge."""
         return tuple(map(concrete, self.alpha)) in ((0, 0), (1, 1))
 
     def __call__(self, x: Float[Array, "b *rest"], *, deterministic: bool) -> Float[Array, "b *rest"]:
-        """Returns the branch shaken, or in inference (`deterministic`) its expectation, which needs no key."""
+        """Returns the shaken branch, or its expectation in inference (`deterministic`), which needs no key."""
         if deterministic:
             return shake_drop_expected(x, keep_prob=self.keep_prob, alpha=self.alpha)
         return shake_drop(

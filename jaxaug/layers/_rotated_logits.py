@@ -1,4 +1,4 @@
-"""Rotation regularization: the logits of features that are rotated at random, without rotating them."""
+"""Rotation regularization: samples the logits of randomly rotated features without rotating them."""
 
 import math
 from typing import Any
@@ -14,8 +14,8 @@ from jaxaug.checks import check_floating, check_key, check_number, check_size, d
 from jaxaug.layers.levels import module_key
 from jaxaug.layers.precision import widened
 
-# Rounding of |x|² |w|² - (w x)², relative to the first.
-_PARALLEL = 1e-6
+# Rounding error of |x|² |w|² - (w x)², relative to |x|² |w|².
+_ROUNDING = 1e-6
 
 
 def rotated_logits(
@@ -26,25 +26,26 @@ def rotated_logits(
     degrees: ArrayLike = 45.0,
     dimension: int | None = None,
 ) -> Float[Array, "b k"]:
-    """The logits of features rotated by an angle about themselves, in a random direction for each example and class.
+    """Returns logits of features that are rotated by a fixed angle in random directions.
 
-    z_c = cos α (w_c x) + sin α ε_c sqrt(|x|² |w_c|² - (w_c x)²), ε_c ~ N(0, 1/(D - 1)): mean and variance of w_c R x
-    over the rotations R that take x by α to a uniformly random direction. Inference takes w_c x, unscaled.
+    z_c = cos α (w_c x) + sin α ε_c sqrt(|x|² |w_c|² - (w_c x)²) with ε_c ~ N(0, 1/(D - 1)). This has the mean and
+    variance of w_c R x over the rotations R that move x by the angle α in a uniformly random direction. Inference uses
+    w_c x without scaling.
 
     Args:
       key: PRNG key, consumed.
-      x: `[B, D]`, floating point, features; computed in float32 at least.
-      kernel: `[D, K]`, w_c in its columns.
-      degrees: α in degrees; may be traced. 0 gives the plain logits.
-      dimension: D of the variance, at least 2; None is that of the features. The author's code takes the smaller of
+      x: `[B, D]`, floating point, features; computed in at least float32.
+      kernel: `[D, K]`, with w_c in column c.
+      degrees: α in degrees; 0 gives the plain logits. May be traced.
+      dimension: D in the variance, at least 2; None uses the number of features. The author's code uses the smaller of
         D and K.
 
     Returns:
-      `[B, K]` of the dtype of `x`; drawn independently for each example and class.
+      `[B, K]`, dtype of `x`; drawn independently for each example and class.
 
     Raises:
-      ValueError: the shapes do not fit, there is one feature only, or α is not finite.
-      TypeError: not floating point, or `key` is no typed key.
+      ValueError: the shapes do not match, there is only one feature, or α is not finite.
+      TypeError: an array is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -66,32 +67,32 @@ def rotated_logits(
             f"rotated_logits takes features [B, D] and a kernel [D, K]; got {described(x)} and {described(kernel)}."
         )
     if dimension is None and x.shape[1] < 2:
-        raise ValueError(f"rotated_logits takes at least 2 features, one alone cannot rotate; got {described(x)}.")
+        raise ValueError(f"rotated_logits takes at least 2 features, since one cannot rotate; got {described(x)}.")
     size = x.shape[1] if dimension is None else dimension
     check_size("rotated_logits", "dimension", size, 2)
 
     features, weights = widened(x), widened(kernel)
     plain = features @ weights
     norms = jnp.sum(features**2, axis=1, keepdims=True) * jnp.sum(weights**2, axis=0, keepdims=True)
-    across = norms - plain**2
-    # Rounding can take it below 0, where the root has no gradient.
-    apart = across > _PARALLEL * norms
-    length = jnp.where(apart, jnp.sqrt(jnp.where(apart, across, 1.0)), 0.0)
+    squared = norms - plain**2
+    # Rounding can make this negative, where the square root has no gradient.
+    positive = squared > _ROUNDING * norms
+    length = jnp.where(positive, jnp.sqrt(jnp.where(positive, squared, 1.0)), 0.0)
     angle = jnp.asarray(degrees, plain.dtype) * (math.pi / 180.0)
     noise = jax.random.normal(key, plain.shape, plain.dtype) / math.sqrt(size - 1)
     return (jnp.cos(angle) * plain + jnp.sin(angle) * noise * length).astype(x.dtype)
 
 
 class RotatedDense(nn.Module):
-    """A classifier with `rotated_logits` in training, and a factory of the head of a network.
+    """A dense classifier with `rotated_logits` in training, which can be passed as `head` to `create_model`.
 
     Args:
       features: K, the number of classes.
       degrees, dimension: as in `rotated_logits`.
-      use_bias: whether a bias is added, in training too; the paper has none.
-      dtype: type of the arithmetic; None is that of the input.
+      use_bias: whether to add a bias, also in training; the paper has none.
+      dtype: dtype of the computation; None uses the dtype of the input.
       param_dtype, kernel_init, bias_init: as in `nn.Dense`.
-      rng_collection: name of the keys that training draws from.
+      rng_collection: name of the RNG collection for the noise in training.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -118,7 +119,7 @@ class RotatedDense(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b d"], *, deterministic: bool) -> Float[Array, "b k"]:
-        """Returns the logits; those of inference (`deterministic`) are plain, and need no key."""
+        """Returns the logits; in inference (`deterministic`) these are the plain ones, and no key is needed."""
         check_floating("RotatedDense", x, rank=2, what="features", axes="[B, D]")
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), self.param_dtype)
         bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype) if self.use_bias else None

@@ -1,4 +1,4 @@
-"""Stochastic depth: residual branches dropped at random."""
+"""Stochastic depth: drops residual branches at random."""
 
 from typing import get_args
 
@@ -15,23 +15,23 @@ from jaxaug.layers.levels import GateLevel, check_branch, draw_shape, module_key
 def stochastic_depth(
     key: Key[Array, ""], x: Float[Array, "b *rest"], *, keep_prob: ArrayLike, level: GateLevel = "example"
 ) -> Float[Array, "b *rest"]:
-    """A residual branch, kept or set to zero.
+    """Keeps a residual branch or sets it to zero.
 
-    b F(x), b ~ Bernoulli(p); the caller adds the identity. What is kept is not rescaled: inference multiplies by p.
-    A dropped branch is computed all the same, so that its batch statistics are those of every step.
+    The result is b F(x) with b ~ Bernoulli(p); the caller adds the identity. Kept branches are not rescaled; inference
+    multiplies by p instead. Dropped branches are still computed, so they update their batch statistics at every step.
 
     Args:
       key: PRNG key, consumed.
       x: `[B, ..., C]` of rank 2 or more, floating point, the residual branch F(x).
       keep_prob: p, in [0, 1]; may be traced.
-      level: what is kept or dropped together: "example", or the paper's "batch".
+      level: level at which b is drawn: "example", or "batch" as in the paper.
 
     Returns:
-      The shape and dtype of `x`; drawn independently for each example, or once.
+      An array with the shape and dtype of `x`; drawn independently at the given level.
 
     Raises:
-      ValueError: `keep_prob` is outside [0, 1], `level` is unknown, or `x` is empty or of rank below 2.
-      TypeError: `x` is not floating point, or `key` is no typed key.
+      ValueError: `keep_prob` is outside [0, 1], `level` is unknown, or `x` is empty or has a rank below 2.
+      TypeError: `x` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -50,11 +50,11 @@ def stochastic_depth(
 
 
 class StochasticDepth(nn.Module):
-    """A Linen module of `stochastic_depth` in training and p F(x) in inference, called on the branch.
+    """A Linen module of `stochastic_depth` in training and p F(x) in inference.
 
     Args:
       keep_prob, level: as in `stochastic_depth`.
-      rng_collection: name of the keys that training draws from.
+      rng_collection: name of the RNG collection for the noise in training.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -73,7 +73,7 @@ class StochasticDepth(nn.Module):
     rng_collection: str = "dropout"
 
     def __call__(self, x: Float[Array, "b *rest"], *, deterministic: bool) -> Float[Array, "b *rest"]:
-        """Returns the branch kept or dropped, or in inference (`deterministic`) its expectation, without a key."""
+        """Returns the kept or dropped branch, or its expectation in inference (`deterministic`), without a key."""
         if deterministic:
             check_branch("StochasticDepth", x)
             check_prob("StochasticDepth", self.keep_prob, "keep_prob")

@@ -1,4 +1,4 @@
-"""Gaussian-based pooling: the mean of a window plus noise in units of its deviation."""
+"""Gaussian-based pooling: the mean of a window plus a random multiple of its standard deviation."""
 
 import math
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from jaxaug.checks import check_choice, check_entries, check_key
+from jaxaug.layers._local_statistics import statistics
 from jaxaug.layers.levels import module_key
-from jaxaug.layers.local_statistics import statistics
 from jaxaug.layers.prior_parameters import GlobalGuide, ParameterSource, per_channel
 from jaxaug.layers.windows import Padding
 
@@ -21,7 +21,7 @@ Prior = Literal["isp", "half", "gaussian"]
 NoiseLevel = Literal["channel", "position"]
 Inference = Literal["published", "mean"]
 
-# Of E[softplus(μ + σ ε)]: within 2e-6 for σ up to 3, 2e-4 for 5.
+# Quadrature for E[softplus(μ + σ ε)]; the error is below 2e-6 for σ up to 3, and below 2e-4 for σ = 5.
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(40)
 _WEIGHTS /= _WEIGHTS.sum()
 
@@ -40,31 +40,32 @@ def gaussian_pool(
     deterministic: bool = False,
     inference: Inference = "published",
 ) -> Float[Array, "b h2 w2 c"]:
-    """Pooling by a draw from a Gaussian-based prior, between the average and above the maximum.
+    """Returns the mean of each window plus a random multiple of its standard deviation.
 
-    Y = m + η s with m and s the mean and standard deviation of a window, and of ε ~ N(0, 1)
+    Y = m + η s, where m and s are the mean and standard deviation of a window and, with ε ~ N(0, 1),
     η = μ + σ ε ("gaussian"), η = μ + σ |ε| ("half"), or η = softplus(μ + σ ε) ("isp", the inverse-softplus Gaussian).
-    In inference η is its mean μ, its mean μ + σ sqrt(2/π), and softplus(μ), which is its median.
+    Inference uses the mean of η for the first two, μ and μ + σ sqrt(2/π), and its median softplus(μ) for "isp".
 
     Args:
-      key: PRNG key, consumed; None where `deterministic`.
-      x: `[B, H, W, C]`, floating point; computed in float32 at least.
+      key: PRNG key, consumed; None if `deterministic`.
+      x: `[B, H, W, C]`, floating point; computed in at least float32.
       mu: μ, a number, `[C]` or `[B, 1, 1, C]`; may be traced.
-      sigma: σ, likewise, at least 0.
-      prior: "isp", "half" or "gaussian". The paper's Gaussian and half-Gaussian have μ = 0 and σ = 1.
+      sigma: σ, at least 0, with the same choice of shapes; may be traced.
+      prior: "isp", "half" or "gaussian". The Gaussian and half-Gaussian of the paper have μ = 0 and σ = 1.
       window: as in `local_statistics`.
-      strides: as there.
-      padding: as there.
-      noise_level: what shares one ε: a "channel" of an example, at all positions, or nothing but one "position".
+      strides: as in `local_statistics`.
+      padding: as in `local_statistics`.
+      noise_level: whether all positions of a "channel" of an example share one ε, or each "position" has its own.
       deterministic: whether this is inference.
-      inference: "published", or "mean": the mean of η also for "isp".
+      inference: "published", or "mean" to use the mean of η for "isp", too.
 
     Returns:
-      `[B, H', W', C]` of the dtype of `x`; drawn independently for each example and channel.
+      `[B, H', W', C]`, dtype of `x`; drawn independently for each example and channel.
 
     Raises:
-      ValueError: an unknown name, a negative σ, parameters of another shape, or a window larger than the input.
-      TypeError: `x` is not floating point, or `key` is no typed key.
+      ValueError: an option is unknown, σ is negative, a parameter has another shape, or the window is larger than the
+        input.
+      TypeError: `x` is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -96,14 +97,14 @@ def gaussian_pool(
 
 
 def _transformed(prior: Prior, mu: Array, sigma: Array, noise: Array) -> Array:
-    """Returns η of standard normal noise."""
+    """Returns η for the given standard normal noise."""
     if prior == "half":
         return mu + sigma * jnp.abs(noise)
     return jax.nn.softplus(mu + sigma * noise) if prior == "isp" else mu + sigma * noise
 
 
 def _expected(prior: Prior, mu: Array, sigma: Array, inference: Inference) -> Array:
-    """Returns η of inference."""
+    """Returns η for inference."""
     if prior == "half":
         return mu + sigma * math.sqrt(2.0 / math.pi)
     if prior == "gaussian":
@@ -116,20 +117,20 @@ def _expected(prior: Prior, mu: Array, sigma: Array, inference: Inference) -> Ar
 
 
 class GaussianPool(nn.Module):
-    """A Linen module of `gaussian_pool`, and a factory of the pooling layers of a network.
+    """A Linen module of `gaussian_pool`, which can be passed as `pool` to `create_model`.
 
-    μ and σ are "fixed"; or "learned", one of each for every channel, from the given values on (the magnitude of σ
-    counts); or "adaptive", of every example by a small network on the means g of its channels,
-    z = relu(BN(W₁ g + b₁)) of C/2 channels, μ = BN(W₂ z + b₂), σ = sigmoid(BN(W₃ z + b₃)).
+    μ and σ are "fixed"; or "learned", one of each per channel, starting from the given values (σ is the magnitude of
+    its parameter); or "adaptive", predicted for each example by a small network from the means g of its channels:
+    z = relu(BN(W₁ g + b₁)) with C/2 channels, μ = BN(W₂ z + b₂), σ = sigmoid(BN(W₃ z + b₃)).
 
     Args:
       window, strides, padding, prior, noise_level, inference: as in `gaussian_pool`.
       parameters: "adaptive", "learned" or "fixed".
-      mu, sigma: μ and σ where fixed, and what learning begins with.
-      rng_collection: name of the keys that training draws from.
+      mu, sigma: fixed or initial values of μ and σ.
+      rng_collection: name of the RNG collection for the noise in training.
 
     Raises:
-      ValueError: adaptive parameters of a batch of one in training, whose normalization is undefined.
+      ValueError: the parameters are adaptive and a training batch has one example, which cannot be normalized.
 
     Example:
       >>> import jax, jax.numpy as jnp

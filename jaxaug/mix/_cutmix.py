@@ -1,4 +1,4 @@
-"""CutMix: a box of one image pasted into another."""
+"""CutMix: pastes a box of one image into another."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from jaxaug.checks import check_number, checked_pairs
-from jaxaug.mix.ricap import mix_labels
+from jaxaug.mix._ricap import mix_labels
 from jaxaug.mix.symmetric_beta import symmetric_beta
 
 
@@ -19,25 +19,25 @@ def cutmix(
     alpha: ArrayLike = 1.0,
     per_example: bool = True,
 ) -> tuple[Float[Array, "b h w c"], Float[Array, "b k"]]:
-    """Every image with a box pasted into it from a partner in the batch, labels mixed by area.
+    """Pastes a box from a partner in the batch into every image and mixes the labels by area.
 
-    With λ ~ Beta(α, α) the box measures floor(H sqrt(1 - λ)) x floor(W sqrt(1 - λ)) around a center uniform over all
-    pixels, and is clipped at the border. The partner's weight is the share of pixels that were really pasted, not
-    1 - λ; partners are a random permutation of the batch.
+    With λ ~ Beta(α, α), the box has floor(H sqrt(1 - λ)) x floor(W sqrt(1 - λ)) pixels around a center that is uniform
+    over all pixels, and is clipped at the border. The weight of the partner's label is the share of pixels actually
+    pasted, not 1 - λ. The partners are a random permutation of the batch.
 
     Args:
       key: PRNG key, consumed.
       images: `[B, H, W, C]`, floating point, any range.
       labels: `[B, K]`, one-hot or soft, floating point.
-      alpha: concentration of the Beta law, above 0; 1, the paper's, is uniform. May be traced.
-      per_example: one box per example (default), or the paper's one per batch.
+      alpha: concentration of the Beta distribution, above 0; 1 (the paper's choice) is uniform. May be traced.
+      per_example: whether to draw one box per example or, as in the paper, one per batch.
 
     Returns:
-      Images and labels, shapes and dtypes as given; partners are one permutation of the batch.
+      Images and labels with the given shapes and dtypes.
 
     Raises:
-      ValueError: `alpha` is not above 0, shapes disagree or are empty.
-      TypeError: images or labels are not floating point, or `key` is no typed key.
+      ValueError: `alpha` is not above 0, or the shapes disagree or are empty.
+      TypeError: images or labels are not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -65,7 +65,7 @@ def cutmix(
 
 
 def _box_sides(key: Array, share: Float[Array, " n"], length: int) -> Array:
-    """Returns `[n, length]`, true where a side of floor(length share) pixels around a uniform center lies."""
+    """Returns `[n, length]`, true on floor(length share) pixels around a uniform center."""
     side = jnp.floor(share * length).astype(jnp.int32)[:, None]
     start = jax.random.randint(key, side.shape, 0, length) - side // 2
     position = jnp.arange(length, dtype=jnp.int32)[None, :]

@@ -1,4 +1,4 @@
-"""Batch augmentation: all of several copies."""
+"""Batch augmentation: training on several augmented copies of each example."""
 
 from typing import Any
 
@@ -7,22 +7,22 @@ import jax.numpy as jnp
 
 from jaxaug.checks import check_key, check_size
 from jaxaug.compose import Augmentation
-from jaxaug.sampling.candidates import joined
+from jaxaug.sampling.candidates import concatenated
 from jaxaug.sampling.strategy import Strategy, check_augment, stateless
 
 
 def batch_augmented(augment: Augmentation, *, copies: int = 2) -> Strategy:
-    """The strategy that trains on several augmented copies of each example at once (batch augmentation).
+    """Returns the strategy that trains on several augmented copies of each example at once (batch augmentation).
 
-    The batch of M B examples that comes back holds the copies one after another on axis 0, labels, indices and all
-    other leaves with them; its mean loss is the mean over copies and examples. A step costs M times as much.
+    `select` returns a batch of M B examples with the copies concatenated along axis 0, in every leaf: images, labels,
+    indices and others. Its mean loss is the mean over copies and examples. A step costs M times as much.
 
     Args:
       augment: augmentation `(key, batch) -> batch`; the batch may be any pytree.
       copies: M, at least 1; fixes a shape.
 
     Returns:
-      A stateless `Strategy`; its metric `augmented` is 1.
+      A stateless `Strategy`. Its metric `augmented` is 1.
 
     Raises:
       ValueError: `copies` is below 1.
@@ -42,7 +42,7 @@ def batch_augmented(augment: Augmentation, *, copies: int = 2) -> Strategy:
     def select(key: jax.Array, state: Any, batch: Any, score: Any) -> tuple[Any, Any, dict[str, jax.Array]]:
         check_key("batch_augmented", key)
         augmented = [augment(copy_key, batch) for copy_key in jax.random.split(key, copies)]
-        return joined(augmented), state, {"augmented": jnp.ones(())}
+        return concatenated(augmented), state, {"augmented": jnp.ones(())}
 
     check_augment("batch_augmented", augment)
     check_size("batch_augmented", "copies", copies, 1)

@@ -1,4 +1,4 @@
-"""Class activation maps: where the evidence for a class lies."""
+"""Class activation maps: which positions give evidence for a class."""
 
 from collections.abc import Callable
 
@@ -13,23 +13,24 @@ from jaxaug.explain.classes import check_classes, chosen_logits, one_hot
 def cam(
     features: Float[Array, "b h w c"], kernel: Float[Array, "c k"], classes: Integer[Array, "b"]
 ) -> Float[Array, "b h w"]:
-    """The class activation map of each example, raw: the evidence for a class at every position.
+    """Returns the class activation map of each example: the evidence for a class at every position.
 
-    M_c(x, y) = Σ_k w_k^c f_k(x, y), for a network that ends in global average pooling and a linear classifier: the mean
-    of the map and the bias make the logit. No bias is added, nothing is clipped or scaled: signs can be read.
+    M_c(x, y) = Σ_k w_k^c f_k(x, y), for a network that ends in global average pooling and a linear classifier. The mean
+    of the map plus the bias is the logit. The map is raw: it contains no bias and is neither clipped nor scaled, so
+    its sign is meaningful.
 
     Args:
-      features: `[B, h, w, C]`, floating point, what is pooled: f_k.
-      kernel: `[C, K]`, the weights w_k^c of the classifier, as `nn.Dense` keeps them.
-      classes: integer `[B]` in [0, K - 1], the class c to explain, chosen by the caller also where labels are soft. Out
-        of range in a traced array gives a map of zeros.
+      features: `[B, h, w, C]`, floating point, the features f_k before the pooling.
+      kernel: `[C, K]`, the weights w_k^c of the classifier, as in `nn.Dense`.
+      classes: integer `[B]` in [0, K - 1], the class c to explain; for soft labels, choose one. A traced class out of
+        range gives a map of zeros.
 
     Returns:
       `[B, h, w]`, dtype of `features`; any sign.
 
     Raises:
-      ValueError: a wrong rank, an empty axis, channels that differ, or a class out of range.
-      TypeError: `features` or `kernel` is not floating point, or `classes` is not of integers.
+      ValueError: a rank is wrong, an axis is empty, the channels differ, or a class is out of range.
+      TypeError: `features` or `kernel` is not floating point, or `classes` is not an integer array.
 
     Example:
       >>> import jax.numpy as jnp
@@ -46,7 +47,7 @@ def cam(
     check_floating("cam", kernel, rank=2, what="the kernel of the classifier", axes="[C, K]")
     if features.shape[3] != kernel.shape[0]:
         raise ValueError(
-            "cam takes features and a kernel of as many channels; "
+            "cam takes features and a kernel with the same number of channels; "
             f"got features {described(features)} and kernel {described(kernel)}."
         )
     check_classes("cam", classes, features.shape[0], kernel.shape[1])
@@ -58,25 +59,25 @@ def cam(
 def grad_cam(
     head: Callable[[Array], Array], features: Float[Array, "b h w c"], classes: Integer[Array, "b"]
 ) -> Float[Array, "b h w"]:
-    """The gradient-weighted class activation map of each example: the evidence for a class at any layer.
+    """Returns the gradient-weighted class activation map of each example: the evidence for a class at any layer.
 
-    L = ReLU(Σ_k α_k A^k) with α_k = (1 / Z) Σ_ij ∂y^c / ∂A^k_ij: each channel of the features A is weighted by the mean
-    over the Z = h w positions of the gradient of the logit y^c. With global average pooling and a linear classifier as
-    the head it is ReLU(cam) / Z.
+    L = ReLU(Σ_k α_k A^k) with α_k = (1 / Z) Σ_ij ∂y^c / ∂A^k_ij. The weight of each channel of the features A is the
+    gradient of the logit y^c, averaged over the Z = h w positions. If the head is global average pooling and a linear
+    classifier, the map is ReLU(cam) / Z.
 
     Args:
-      head: features -> logits `[B, K]`, before the softmax, one example apart from the other (in inference).
-      features: `[B, h, w, C]`, floating point: A, the output of any layer that `head` continues from.
-        `features_and_head` makes both for a named layer of a Linen module.
-      classes: integer `[B]` in [0, K - 1], the class c to explain, chosen by the caller also where labels are soft. Out
-        of range in a traced array gives a map of zeros.
+      head: features -> logits `[B, K]` before the softmax, independently for each example (in inference).
+      features: `[B, h, w, C]`, floating point, the features A: the input of `head`. `features_and_head` returns both
+        for a named layer of a Linen module.
+      classes: integer `[B]` in [0, K - 1], the class c to explain; for soft labels, choose one. A traced class out of
+        range gives a map of zeros.
 
     Returns:
-      `[B, h, w]`, dtype of `features`, 0 or more, not scaled; 0 throughout where nothing speaks for the class.
+      `[B, h, w]`, dtype of `features`, at least 0, not scaled; all zeros if there is no evidence for the class.
 
     Raises:
-      ValueError: a wrong rank, an empty axis, or a class out of range.
-      TypeError: `features` or the logits are not floating point, or `classes` is not of integers.
+      ValueError: a rank is wrong, an axis is empty, or a class is out of range.
+      TypeError: `features` or the logits are not floating point, or `classes` is not an integer array.
 
     Example:
       >>> import jax.numpy as jnp
@@ -100,5 +101,5 @@ def grad_cam(
 
 
 def _weighted(features: Array, weights: Float[Array, "b c"]) -> Float[Array, "b h w"]:
-    """Returns the channels summed by the weights of their example, without the rounding of fast matrix products."""
+    """Returns the weighted sum over channels of each example, at the highest precision of matrix products."""
     return jnp.einsum("bhwc,bc->bhw", features.astype(jnp.float32), weights, precision="highest")

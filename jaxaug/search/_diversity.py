@@ -15,25 +15,25 @@ from jaxaug.search.relative import Kind, check_kind, ratio_or_difference
 def diversity(
     augmented_loss: ArrayLike, clean_loss: ArrayLike, *, kind: Kind = "ratio", near_zero: ArrayLike = 1e-3
 ) -> Float[Array, "..."]:
-    """The training loss with an augmentation, relative to the training loss without.
+    """Returns the training loss with an augmentation, relative to the training loss without it.
 
-    D[a; m; D_train] = E_{D'_train}[L] / E_{D_train}[L], each loss that of the network trained on these very data, with
-    the same noise of training (dropout) in both. "difference" is E_{D'_train}[L] - E_{D_train}[L]. Without an effect
-    they are 1 and 0; more is more diverse. The losses may be those at the end of training, as in the paper, or of an
-    early epoch, which cost less and rarely come near 0.
+    D[a; m; D_train] = E_{D'_train}[L] / E_{D_train}[L], where each network is evaluated on the data it was trained on,
+    with the same training noise (dropout) in both. "difference" is E_{D'_train}[L] - E_{D_train}[L]. Without an effect
+    they are 1 and 0; higher values mean more diversity. The losses can be those at the end of training, as in the
+    paper, or of an early epoch, which are cheaper and rarely close to 0.
 
-    A ratio to a clean loss near zero says little, so there the difference is returned, with a warning. While jax traces
-    there can be none: the entries of `clean_loss < near_zero` are the differences. They do not compare with ratios, so
-    compare candidates that share one clean loss.
+    A ratio to a clean loss near zero is not meaningful. In this case the difference is returned, with a warning outside
+    of `jit`; under `jit`, these are the entries with `clean_loss < near_zero`. Differences cannot be compared with
+    ratios, so compare only candidates with the same clean loss.
 
     Args:
-      augmented_loss: mean training loss with the augmentation, at least 0; a number or an array, `[P]` of P candidates.
-      clean_loss: mean training loss without, of a shape that broadcasts.
+      augmented_loss: mean training loss with the augmentation, at least 0; a number, or `[P]` for P candidates.
+      clean_loss: mean training loss without it, with a shape that broadcasts.
       kind: "ratio" or "difference".
-      near_zero: the clean loss below which the ratio is not taken, above 0; may be traced.
+      near_zero: threshold for the clean loss below which to return the difference, above 0; may be traced.
 
     Returns:
-      float32, of the common shape; NaN or infinite where a loss is.
+      float32 of the common shape; NaN or infinite where a loss is.
 
     Raises:
       ValueError: `kind` is unknown, `near_zero` is not above 0, or the shapes do not broadcast.
@@ -56,34 +56,35 @@ def diversity(
         augmented, clean = jnp.broadcast_arrays(augmented, clean)
     except ValueError:
         given = f"{list(augmented.shape)} and {list(clean.shape)}"
-        raise ValueError(f"diversity takes losses of shapes that broadcast; got {given}.") from None
+        raise ValueError(f"diversity takes losses with shapes that broadcast; got {given}.") from None
     return ratio_or_difference(
         "diversity",
         augmented,
         clean,
         kind=kind,
-        # So that NaN stays NaN instead of being near zero.
+        # Negated, so that NaN does not count as near zero.
         defined=~(clean < jnp.asarray(near_zero, jnp.float32)),
-        otherwise=f"divides by a clean loss of at least {near_zero}",
+        requirement=f"takes a clean loss of at least {near_zero} for a ratio",
     )
 
 
 def entropy_diversity(probabilities: Float[Array, "*shape k"]) -> Float[Array, "*shape"]:
-    """The entropy of the outcomes of an augmentation that has finitely many, in nats.
+    """Returns the entropy of the outcomes of an augmentation with finitely many outcomes, in nats.
 
-    D_Ent[a; D_train] = H(X'|X) = -E_X[Σ_x' p(x'|X) log p(x'|X)], which needs no training. A flip with probability p has
-    the binary entropy of p. Independent augmentations, one after another, have the sum of their entropies, as long as
-    no two ways lead to the same image; where some do, add their probabilities first, or take the sum as an upper bound.
+    D_Ent[a; D_train] = H(X'|X) = -E_X[Σ_x' p(x'|X) log p(x'|X)], which needs no training. The entropy of a flip with
+    probability p is the binary entropy of p. The entropies of independent, successive augmentations add up if different
+    outcomes give different images; otherwise, add the probabilities of equal images first, or use the sum as an upper
+    bound.
 
     Args:
-      probabilities: `[..., K]`, floating point, of the K outcomes given an input, at least 0 and of sum 1. Average the
-        result over inputs whose outcomes differ.
+      probabilities: `[..., K]`, floating point, probabilities of the K outcomes for an input. If they depend on the
+        input, average the result over inputs.
 
     Returns:
-      `[...]`, dtype of `probabilities`, in [0, log K]; 0 for one certain outcome.
+      `[...]`, dtype of `probabilities`, in [0, log K]; 0 for a certain outcome.
 
     Raises:
-      ValueError: `probabilities` has no outcomes, a negative entry, or a sum other than 1.
+      ValueError: `probabilities` has no outcomes, negative entries, or a sum other than 1.
       TypeError: `probabilities` is not floating point.
 
     Example:
@@ -109,11 +110,11 @@ def _check_probabilities(probabilities: Array) -> None:
         raise ValueError(f"entropy_diversity takes probabilities [..., K], K >= 1; got {described(probabilities)}.")
     with contextlib.suppress(jax.errors.TracerArrayConversionError):
         numbers = np.asarray(probabilities).astype(np.float64)
-        # bfloat16 keeps eight bits of each.
+        # bfloat16 has only eight bits of precision.
         tolerance = 4 * float(jnp.finfo(dtype).eps) * numbers.shape[-1]
         sums = numbers.sum(axis=-1)
         if not ((numbers >= 0).all() and (abs(sums - 1) <= tolerance).all()):
             raise ValueError(
-                "entropy_diversity takes probabilities of at least 0 and sum 1; "
-                f"got a lowest of {numbers.min():.3g} and sums from {sums.min():.3g} to {sums.max():.3g}."
+                "entropy_diversity takes probabilities that are at least 0 and sum to 1; "
+                f"got a minimum of {numbers.min():.3g} and sums from {sums.min():.3g} to {sums.max():.3g}."
             )

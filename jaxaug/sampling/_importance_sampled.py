@@ -1,4 +1,4 @@
-"""One of several augmented copies of each example, chosen by what the network makes of it."""
+"""Strategies that train on one of several augmented copies of each example, chosen by the losses of the copies."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,31 +27,33 @@ def importance_sampled(
     scored: float | int = 1.0,
     scan: bool = False,
 ) -> Strategy:
-    """The strategy that makes M copies of each example and trains on one, drawn by what the network makes of it.
+    """Returns the strategy that trains on one of M augmented copies of each example, drawn according to their losses.
 
-    Copy j of example i is drawn with probability q_ji of `importance_weights`, from the losses of the copies under the
-    current weights in inference mode, independently for each example; no gradient flows through the choice. The mean
-    loss over the draw is Σ_j q_j l_j, at least the plain mean: training sees harder copies. `unbiased` takes the bias
-    back by a weight 1 / (M q_j) of the drawn copy, with which the expected gradient is that of plain augmentation.
+    Copy j of example i is drawn with probability q_ji of `importance_weights`, independently for each example. The
+    losses are computed under the current weights in inference mode, and no gradient flows through the choice. The
+    expected loss of the drawn copy is Σ_j q_j l_j, which is at least the plain mean: training sees harder copies. With
+    `unbiased`, a weight of 1 / (M q_j) for the drawn copy corrects this, so that the expected gradient equals the one
+    of plain augmentation.
 
     Args:
-      augment: augmentation `(key, batch) -> batch`, label mixing included; the batch may be any pytree.
+      augment: augmentation `(key, batch) -> batch`, which may mix labels; the batch may be any pytree.
       num_candidates: M, at least 1; fixes a shape.
       importance: "loss", "one_minus_prob", "softmax" or "uniform".
-      temperature: of "softmax", above 0; may be traced.
-      unbiased: add `batch["weight"]`, float32 `[B]` (multiplied, where the batch has one already).
-      scored: share of the batch that has M copies scored, in (0, 1]: the examples of the largest loss last met in
-        training, which the batch must then name by "index"; all others have one copy. Fixes a shape. A fraction scored
-        with a sharp draw (small `temperature` of "softmax") wins the extra loss of the whole at a fraction of the cost.
-      scan: score the copies one after another, in the memory of one; else in one pass over all M copies.
+      temperature: temperature of "softmax", above 0; may be traced.
+      unbiased: whether to add `batch["weight"]`, float32 `[B]` (multiplied with the weight that the batch may have).
+      scored: share of the batch, in (0, 1], for which M copies are scored: the examples with the largest last observed
+        losses, which the batch must then identify by "index". All other examples have one copy. Fixes a shape. Scoring
+        a fraction with a sharp draw (a small `temperature` of "softmax") raises the loss of the batch as much as
+        scoring all of it, at a fraction of the cost.
+      scan: whether to score the copies one after another, with the memory of one, instead of all M in one pass.
 
     Returns:
-      A `Strategy`, with a table of N losses where `scored` is below 1. Its metrics are `augmented` (1),
-      `candidate_loss`, the mean loss of the copies scored, and `drawn_loss`, that of the drawn ones; both NaN where a
-      loss is, which stops a training step.
+      A `Strategy`. Its state is a table of N losses if `scored` is below 1, and empty otherwise. Its metrics are
+      `augmented` (1), `candidate_loss`, the mean loss of the scored copies, and `drawn_loss`, the mean loss of the
+      drawn ones. The losses are NaN if any loss is, which stops a training step.
 
     Raises:
-      ValueError: an option is out of its range or unknown.
+      ValueError: an option is out of range or unknown.
       TypeError: `augment` cannot be called.
 
     Example:
@@ -71,7 +73,7 @@ def importance_sampled(
 
     def choose(key: Array, augment: Augmentation, batch: Any, size: int, score: Score) -> Chosen:
         noise_key, key = jax.random.split(key)
-        # The largest of log w_j + Gumbel noise is copy j with probability w_j / Σ w, without the sum.
+        # Gumbel-max: copy j maximizes log w_j + Gumbel noise with probability w_j / Σ w, which needs no sum.
         noise = jax.random.gumbel(noise_key, (num_candidates, size))
         return best_copy(
             key,
@@ -88,28 +90,28 @@ def importance_sampled(
         return 1.0 / (num_candidates * column_entries(q, chosen.copy).astype(jnp.float32))
 
     weight = correction if unbiased else None
-    return _chosen_by_loss("importance_sampled", augment, num_candidates, scored, choose, weight)
+    return _choosing_strategy("importance_sampled", augment, num_candidates, scored, choose, weight)
 
 
 def max_loss(
     augment: Augmentation, *, num_candidates: int = 4, scored: float | int = 1.0, scan: bool = False
 ) -> Strategy:
-    """The strategy that makes M copies of each example and trains on the hardest one (MaxUp).
+    """Returns the strategy that trains on the hardest of M augmented copies of each example (MaxUp).
 
-    min_θ E_x max_j l(x'_j), with the losses taken under the current weights in inference mode; of equal losses the
-    first copy's.
+    The objective is min_θ E_x max_j l(x'_j), where the losses that choose the copy are computed under the current
+    weights in inference mode. Among equal losses, the first copy is taken.
 
     Args:
       augment: augmentation `(key, batch) -> batch`; the batch may be any pytree.
       num_candidates: M, at least 1; fixes a shape.
-      scored: share of the batch that has M copies scored, as in `importance_sampled`.
-      scan: score the copies one after another, in the memory of one.
+      scored: share of the batch for which M copies are scored, as in `importance_sampled`.
+      scan: whether to score the copies one after another, with the memory of one.
 
     Returns:
-      A `Strategy`, with the state and the metrics of `importance_sampled`.
+      A `Strategy` with the state and metrics of `importance_sampled`.
 
     Raises:
-      ValueError: an option is out of its range.
+      ValueError: an option is out of range.
       TypeError: `augment` cannot be called.
 
     Example:
@@ -130,13 +132,14 @@ def max_loss(
         noise = jnp.zeros((num_candidates, size))
         return best_copy(key, augment, batch, score, worth=lambda losses: losses, noise=noise, scan=scan)
 
-    return _chosen_by_loss("max_loss", augment, num_candidates, scored, choose)
+    return _choosing_strategy("max_loss", augment, num_candidates, scored, choose)
 
 
-Choose = Callable[[Array, Augmentation, Any, int, Score], Chosen]  # the int: examples augment makes
+Choose = Callable[[Array, Augmentation, Any, int, Score], Chosen]
+"""(key, augment, batch, number of examples that `augment` returns, score) -> the chosen copies."""
 
 
-def _chosen_by_loss(
+def _choosing_strategy(
     name: str,
     augment: Augmentation,
     num_candidates: int,
@@ -144,7 +147,7 @@ def _chosen_by_loss(
     choose: Choose,
     weight: Callable[[Chosen], Array] | None = None,
 ) -> Strategy:
-    """Returns the strategy that trains on the copies which `choose` returns, with the weight of their losses."""
+    """Returns the strategy that trains on the copies that `choose` returns, with loss weights if `weight` is given."""
     check_augment(name, augment)
     check_size(name, "num_candidates", num_candidates, 1)
     check_number(name, "scored", scored, 0.0, 1.0, open_low=True)
@@ -157,22 +160,23 @@ def _chosen_by_loss(
         size = batch_size(name, batch)
         if scored == 1:
             chosen = choose(key, augment, batch, size, score)
-            return _weighed(chosen.batch, weight(chosen)) if weight else chosen.batch, state, chosen.metrics
+            return _weighted(chosen.batch, weight(chosen)) if weight else chosen.batch, state, chosen.metrics
 
         one_key, key = jax.random.split(key)
-        last, part = lookup_losses(name, state, batch), max(1, round(scored * size))
-        _, hardest = jax.lax.top_k(last, part)
+        last_losses, num_scored = lookup_losses(name, state, batch), max(1, round(scored * size))
+        _, hardest = jax.lax.top_k(last_losses, num_scored)
 
-        def of_the_hardest(key: jax.Array, batch: Any) -> Any:
-            # The whole batch is augmented, so that partners of a mixing come from all of it.
+        def augment_hardest(key: jax.Array, batch: Any) -> Any:
+            # Augments the whole batch, so that mixing draws its partners from all of it.
             return jax.tree.map(lambda leaf: leaf[hardest], augment(key, batch))
 
-        chosen = choose(key, of_the_hardest, batch, part, score)
-        rest = augment(one_key, batch)
-        out = jax.tree.map(lambda leaf, new: leaf.at[hardest].set(new), rest, chosen.batch)
-        metrics = {each: jnp.where(jnp.isnan(last).any(), jnp.nan, value) for each, value in chosen.metrics.items()}
+        chosen = choose(key, augment_hardest, batch, num_scored, score)
+        single = augment(one_key, batch)
+        out = jax.tree.map(lambda leaf, new: leaf.at[hardest].set(new), single, chosen.batch)
+        invalid = jnp.isnan(last_losses).any()
+        metrics = {metric: jnp.where(invalid, jnp.nan, value) for metric, value in chosen.metrics.items()}
         if weight:
-            out = _weighed(out, jnp.ones(size).at[hardest].set(weight(chosen)))
+            out = _weighted(out, jnp.ones(size).at[hardest].set(weight(chosen)))
         return out, state, metrics
 
     def observe(state: Any, batch: Any, losses: Array) -> Any:
@@ -181,6 +185,6 @@ def _chosen_by_loss(
     return Strategy(init, select, observe)
 
 
-def _weighed(batch: Any, weight: Float[Array, " b"]) -> Any:
-    """Returns the batch with the weight of its losses, multiplied where it has one already."""
+def _weighted(batch: Any, weight: Float[Array, " b"]) -> Any:
+    """Returns the batch with the weights of its losses, multiplied with the weights that it may already have."""
     return {**batch, "weight": batch["weight"] * weight if "weight" in batch else weight}

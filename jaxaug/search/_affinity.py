@@ -1,4 +1,4 @@
-"""Affinity: how much of a clean network's accuracy survives an augmentation."""
+"""Affinity: the accuracy of a clean network on augmented data, relative to its accuracy on clean data."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,37 +23,37 @@ def affinity(
     kind: Kind = "ratio",
     batch_size: int | None = None,
 ) -> Float[Array, ""]:
-    """The accuracy of a network on augmented validation data, relative to its accuracy on the data as they are.
+    """Returns the accuracy of a network on augmented validation data, relative to its accuracy on clean data.
 
-    T[a; m; D_val] = A(m, D'_val) / A(m, D_val) with D'_val the augmentation a applied once to every example, and m
-    trained without a. "difference" is A(m, D'_val) - A(m, D_val), the form of the paper's first versions. Without a
-    shift they are 1 and 0; a lower value is further from what the network knows.
+    T[a; m; D_val] = A(m, D'_val) / A(m, D_val), where D'_val is the augmentation a applied once to every example, and m
+    was trained without a. "difference" is A(m, D'_val) - A(m, D_val), as in the first versions of the paper. Without a
+    distribution shift they are 1 and 0; lower values mean larger shifts.
 
-    The accuracy of a soft label is its mass at the arg max, so that a mixed pair counts by the weights of its parts:
-    for W c_1 + (1 - W) c_2 it is W where the network says c_1. Even a perfect network then stays below 1.
+    The accuracy of a soft label is its probability mass at the arg max: for a mixed label W c_1 + (1 - W) c_2 it is W
+    if the network predicts c_1. Even a perfect network then stays below 1.
 
-    Pure: under `jit` and `vmap`, over keys or magnitudes, the numbers are the same. Where the clean accuracy is 0 the
-    ratio is not defined and the difference is returned, with a warning unless jax traces.
+    This is a pure function and returns the same numbers under `jit` and `vmap`, over keys or magnitudes. If the clean
+    accuracy is 0, the ratio is undefined, and the difference is returned, with a warning outside of `jit`.
 
     Args:
       predict: images `[B, ...]` -> logits `[B, K]`, a network in inference mode.
-      augment: Augmentation on `{"image", "label"}`, as `jaxaug.on_images` and `jaxaug.on_pairs` make; it keeps shapes.
-      key: PRNG key, consumed: handed to `augment` as it is, or split between the batches.
+      augment: augmentation of `{"image", "label"}`, such as `jaxaug.on_images(...)` or `jaxaug.on_pairs(...)`, that
+        keeps shapes.
+      key: PRNG key, consumed: passed to `augment`, or split between batches.
       images: `[B, ...]`, floating point, clean.
       labels: `[B, K]`, one-hot or soft.
       kind: "ratio" or "difference".
-      batch_size: examples at a time, at least 1, for data that do not fit at once; labels mix within such a batch. None
-        takes all together. The rest of the division is a smaller batch.
+      batch_size: examples per batch, at least 1, for data that does not fit in memory; labels are mixed within a batch,
+        and the last batch may be smaller. None processes all examples at once.
 
     Returns:
-      A scalar, float32: at least 0 for "ratio", in [-1, 1] for "difference"; NaN if a logit is NaN or a label becomes
-      so.
+      A scalar, float32: at least 0 for "ratio", in [-1, 1] for "difference"; NaN if a logit or an augmented label is.
 
     Raises:
-      ValueError: `kind` is unknown, `batch_size` below 1, the labels are no `[B, K]`, the augmentation changes a shape,
-        or the logits have another shape than the labels.
-      TypeError: images or labels are not floating point, `predict` or `augment` cannot be called, or `key` is no typed
-        key.
+      ValueError: `kind` is unknown, `batch_size` is below 1, the labels are not `[B, K]`, the augmentation changes a
+        shape, or the shapes of logits and labels differ.
+      TypeError: images or labels are not floating point, `predict` or `augment` cannot be called, or `key` is not a
+        typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -83,7 +83,7 @@ def affinity(
         check_size("affinity", "batch_size", batch_size, 1)
 
     def correct(key: Array, batch: dict[str, Array]) -> Float[Array, "2"]:
-        """Returns the label mass that is predicted in a batch: augmented, and clean."""
+        """Returns the sums of the soft accuracies of a batch, augmented and clean."""
         augmented = augment(key, batch)
         _check_same_shapes(augmented, batch)
         return jnp.stack([_label_mass(predict, augmented), _label_mass(predict, batch)])
@@ -97,22 +97,22 @@ def affinity(
         clean,
         kind=kind,
         defined=clean != 0,
-        otherwise="divides by a clean accuracy above 0",
+        requirement="takes a clean accuracy above 0 for a ratio",
     )
 
 
 def _label_mass(predict: Callable[[Any], Array], batch: dict[str, Array]) -> Float[Array, ""]:
-    """Returns Σ_i soft_accuracy_i of a batch."""
-    # Here, since the package of the objective loads optax and orbax, which `import jaxaug` must not.
+    """Returns the sum of the soft accuracies of a batch."""
+    # Imported here, because jaxaug.training loads optax and orbax, which `import jaxaug` must not.
     from jaxaug.training.losses import soft_accuracy
 
     logits, labels = predict(batch["image"]), batch["label"]
     if getattr(logits, "shape", None) != labels.shape:
         raise ValueError(
-            f"affinity takes logits of the shape of the labels, {list(labels.shape)}; got {described(logits)}."
+            f"affinity takes logits with the shape of the labels, {list(labels.shape)}; got {described(logits)}."
         )
     accuracies = soft_accuracy(logits, labels.astype(jnp.float32))
-    # The arg max of NaN is some class, and often the right one.
+    # The arg max of NaN logits is an arbitrary class, which may happen to be correct.
     return jnp.where(jnp.isnan(logits).any(), jnp.nan, jnp.sum(accuracies))
 
 
@@ -122,24 +122,24 @@ def _sum_over_batches(
     batch: dict[str, Array],
     batch_size: int,
 ) -> Float[Array, "2"]:
-    """Returns Σ function(key_i, batch_i), one batch in memory at a time."""
-    whole, rest = divmod(batch["image"].shape[0], batch_size)
-    keys = jax.random.split(key, whole + (rest > 0))
+    """Returns Σ function(key_i, batch_i), with one batch in memory at a time."""
+    num_full, remainder = divmod(batch["image"].shape[0], batch_size)
+    keys = jax.random.split(key, num_full + (remainder > 0))
     total = jnp.zeros(2)
-    if whole:
-        parts = jax.tree.map(lambda x: x[: whole * batch_size].reshape(whole, batch_size, *x.shape[1:]), batch)
-        total = jnp.sum(jax.lax.map(lambda part: function(*part), (keys[:whole], parts)), axis=0)
-    if rest:
-        total += function(keys[-1], jax.tree.map(lambda x: x[-rest:], batch))
+    if num_full:
+        full = jax.tree.map(lambda x: x[: num_full * batch_size].reshape(num_full, batch_size, *x.shape[1:]), batch)
+        total = jnp.sum(jax.lax.map(lambda args: function(*args), (keys[:num_full], full)), axis=0)
+    if remainder:
+        total += function(keys[-1], jax.tree.map(lambda x: x[-remainder:], batch))
     return total
 
 
 def _check_same_shapes(augmented: Any, batch: dict[str, Array]) -> None:
-    """Raises unless the augmentation gave a batch of the shapes it was given."""
+    """Raises unless the augmented batch has the shapes of the clean one."""
     check_batch("affinity", augmented, ("image", "label"))
     for name, old in batch.items():
         if augmented[name].shape != old.shape:
             raise ValueError(
-                f"affinity takes augmentations that keep shapes; got one that makes of {name} {described(old)} "
+                f"affinity takes augmentations that keep shapes; got one that changes {name} from {described(old)} to "
                 f"{described(augmented[name])}."
             )

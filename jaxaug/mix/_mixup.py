@@ -18,24 +18,25 @@ def mixup(
     alpha: ArrayLike = 1.0,
     per_example: bool = True,
 ) -> tuple[Float[Array, "b *rest"], Float[Array, "b k"]]:
-    """Every example mixed with a partner from the batch, labels in the same proportion.
+    """Mixes every example with a partner from the batch, and the labels in the same proportion.
 
-    x~_i = λ_i x_i + (1 - λ_i) x_s(i) and c~_i = λ_i c_i + (1 - λ_i) c_s(i), with s a random permutation of the batch
-    and λ_i ~ Beta(α, α). λ is the weight of the own example; it is not folded to max(λ, 1 - λ).
+    x~_i = λ_i x_i + (1 - λ_i) x_s(i) and c~_i = λ_i c_i + (1 - λ_i) c_s(i), where s is a random permutation of the
+    batch and λ_i ~ Beta(α, α). λ_i is the weight of example i itself; it is not replaced by max(λ_i, 1 - λ_i).
 
     Args:
       key: PRNG key, consumed.
       images: `[B, ...]`, floating point: images, or feature vectors `[B, D]`.
       labels: `[B, K]`, one-hot or soft, floating point.
-      alpha: concentration of the Beta law, above 0; 1 is uniform, towards 0 nothing is mixed. May be traced.
-      per_example: one λ per example (default), or the paper's one per batch.
+      alpha: concentration of the Beta distribution, above 0; 1 is uniform, and near 0 almost nothing is mixed. May be
+        traced.
+      per_example: whether to draw one λ per example or, as in the paper, one per batch.
 
     Returns:
-      Images and labels, shapes and dtypes as given; partners are one permutation of the batch.
+      Images and labels with the given shapes and dtypes.
 
     Raises:
-      ValueError: `alpha` is not above 0, shapes disagree or are empty.
-      TypeError: images or labels are not floating point, or `key` is no typed key.
+      ValueError: `alpha` is not above 0, or the shapes disagree or are empty.
+      TypeError: images or labels are not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -51,11 +52,11 @@ def mixup(
     weight_key, partner_key = jax.random.split(key)
     partner = jax.random.permutation(partner_key, b)
     weight = symmetric_beta(weight_key, alpha, (b if per_example else 1,))
-    return _blended(images, partner, weight), _blended(labels, partner, weight)
+    return _mixed(images, partner, weight), _mixed(labels, partner, weight)
 
 
-def _blended(x: Array, partner: Array, weight: Array) -> Array:
-    """Returns w x_i + (1 - w) x_partner(i), computed in float32, in the dtype of `x`."""
+def _mixed(x: Array, partner: Array, weight: Array) -> Array:
+    """Returns w x_i + (1 - w) x_partner(i) in the dtype of `x`, computed in float32."""
     w = weight.reshape((-1,) + (1,) * (x.ndim - 1))
     own, other = x.astype(jnp.float32), x[partner].astype(jnp.float32)
     return (w * own + (1.0 - w) * other).astype(x.dtype)

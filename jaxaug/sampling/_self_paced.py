@@ -1,4 +1,4 @@
-"""Self-paced augmentation: the loss of an example decides whether it is augmented."""
+"""Self-paced augmentation: the loss of an example decides whether to augment it."""
 
 import math
 from collections.abc import Callable
@@ -20,36 +20,36 @@ ScoreKind = Literal["current", "stored"]
 
 
 class Quantile(NamedTuple):
-    """A threshold that follows the batch; made by `quantile`."""
+    """A threshold at a quantile of the losses of the batch; see `quantile`."""
 
     q: ArrayLike
 
     def of(self, losses: Float[Array, " b"]) -> Float[Array, ""]:
-        """Returns the loss that qB of the losses, rounded, lie below; infinity where all do."""
+        """Returns the loss that round(qB) of the losses are below, or infinity if that is all of them."""
         below = jnp.round(jnp.asarray(self.q, jnp.float32) * losses.shape[0]).astype(jnp.int32)
         return jnp.append(jnp.sort(losses), jnp.inf)[below]
 
 
 class SelfPacedState(NamedTuple):
-    """What self-paced augmentation remembers."""
+    """The state of self-paced augmentation."""
 
-    step: Array  # int32 scalar, selections made
-    losses: Any  # float32 [N], last seen loss of every example, infinite where never seen; None under "current"
+    step: Array  # int32 scalar, number of selections so far
+    losses: Any  # float32 [N], last observed loss of every example, infinite before the first; None under "current"
 
 
 Threshold = ArrayLike | Callable[[Array], ArrayLike] | Quantile
 
 
 def quantile(q: ArrayLike) -> Quantile:
-    """A threshold for `self_paced` that lies at a quantile of the batch's losses, so that none needs tuning.
+    """Returns a threshold for `self_paced` at a quantile of the losses of each batch, which needs no tuning.
 
-    Without ties exactly round(q B) examples of a batch lie below it: "above" augments the others, "below" these.
+    Without ties, exactly round(q B) examples of a batch are below it. "below" augments these, "above" all others.
 
     Args:
-      q: in [0, 1]; may be traced.
+      q: quantile in [0, 1]; may be traced.
 
     Returns:
-      What `self_paced` takes for `threshold`.
+      A value for the `threshold` of `self_paced`.
 
     Raises:
       ValueError: `q` is outside [0, 1].
@@ -70,15 +70,15 @@ def self_paced(
     direction: Direction = "above",
     score: ScoreKind = "current",
 ) -> Strategy:
-    """The strategy that augments the examples which are hard at this moment and leaves the easy ones clean.
+    """Returns the strategy that augments the examples that are currently hard and leaves the easy ones clean.
 
-    Example i is augmented where l_i >= τ ("above") or l_i < τ ("below"), with l_i the loss of the clean example; all
-    others keep image, label and whatever else the batch holds bit for bit, also where `augment` mixes labels. τ = 0
-    is augmentation of all, τ = ∞ of none.
+    Example i is augmented if l_i >= τ ("above") or l_i < τ ("below"), where l_i is the loss of the clean example. All
+    other examples keep their image, their label and every other leaf bit for bit, even if `augment` mixes labels. With
+    "above", τ = 0 augments all examples and τ = ∞ none.
 
-    "current" takes l_i under the current weights, in inference mode: one forward pass more. "stored" takes the loss
-    that training last met on the example, whatever it looked like then: no pass at all, a table of N numbers. An
-    example never seen is infinitely hard.
+    Under "current", l_i is the loss under the current weights in inference mode, which costs one more forward pass.
+    Under "stored", l_i is the last loss that training observed on the example, augmented or not, which costs no pass
+    but a table of N numbers. The loss of an example that was never seen counts as infinite.
 
     Args:
       augment: augmentation `(key, batch) -> batch` that keeps shapes and dtypes.
@@ -87,15 +87,16 @@ def self_paced(
       score: "current" or "stored".
 
     Returns:
-      A `Strategy`. Its metrics are `augmented`, the share of the batch that was augmented, and, where the batch has
-      labels, `augmented_by_class` `[K]`, the share that was augmented and is of class k; their sum is `augmented`,
-      and divided by the share of the class they are the rate within it. A loss that is NaN, or an index outside the
-      table inside a compiled program, makes both NaN, which stops a training step.
+      A `Strategy`. Its metrics are `augmented`, the share of the batch that was augmented, and, if the batch has
+      labels, `augmented_by_class` `[K]`, the share that was augmented and belongs to class k. The latter sum to
+      `augmented`; divide them by the share of each class for the rate within the class. Both are NaN if a loss is NaN
+      or, in a compiled program, if an index is outside the table, which stops a training step.
 
     Raises:
-      ValueError: `threshold` is NaN, an option is unknown; from `select`, the batch has no "index" under "stored", or
-        one outside the table.
-      TypeError: `augment` cannot be called, or `threshold` is nothing of the above.
+      ValueError: `threshold` is NaN, or an option is unknown; from `select` under "stored": an index is outside the
+        table.
+      TypeError: `augment` cannot be called, or `threshold` is none of these; from `select` under "stored": the batch
+        has no "index".
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -149,7 +150,7 @@ def _check_threshold(threshold: Any) -> None:
 
 
 def _limit(threshold: Threshold, step: Int[Array, ""], losses: Float[Array, " b"]) -> ArrayLike:
-    """Returns τ at this step for this batch."""
+    """Returns the threshold τ for this step and batch."""
     if isinstance(threshold, Quantile):
         return threshold.of(losses)
     return threshold(step) if callable(threshold) else threshold
@@ -158,7 +159,7 @@ def _limit(threshold: Threshold, step: Int[Array, ""], losses: Float[Array, " b"
 def _shares(
     chosen: Bool[Array, " b"], invalid: Bool[Array, ""], labels: Float[Array, "b k"] | None
 ) -> dict[str, jax.Array]:
-    """Returns the metrics, NaN where the losses were."""
+    """Returns the metrics, NaN if a loss is invalid."""
     weight = jnp.where(invalid, jnp.nan, chosen.astype(jnp.float32))
     shares = {"augmented": jnp.mean(weight)}
     if labels is not None:

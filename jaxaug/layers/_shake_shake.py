@@ -1,4 +1,4 @@
-"""Shake-Shake: two branches under random weights that sum to one."""
+"""Shake-Shake: a random convex combination of two branches."""
 
 import functools
 from typing import Any, Literal, get_args
@@ -24,27 +24,28 @@ def shake_shake(
     backward: Backward = "shake",
     level: Level = "example",
 ) -> Float[Array, "b *rest"]:
-    """Two branches, summed under random weights, with other weights in the gradient.
+    """Sums two branches with random weights, and uses other random weights in the gradient.
 
-    Forward α a + (1 - α) b; backward the gradient times β goes to a, times 1 - β to b, with independent α, β ~ U[0, 1].
-    The caller adds the identity; inference takes (a + b) / 2. The paper's best are forward, backward and level
-    "shake", "shake", "example" on CIFAR-10 and "shake", "even", "example" on CIFAR-100.
+    The forward pass computes α a + (1 - α) b. In the backward pass, a receives the gradient times β and b the gradient
+    times 1 - β, with independent α, β ~ U[0, 1]. The caller adds the identity. Inference uses (a + b) / 2. The paper's
+    best (forward, backward, level) are ("shake", "shake", "example") on CIFAR-10 and ("shake", "even", "example") on
+    CIFAR-100.
 
     Args:
       key: PRNG key, consumed.
       a: `[B, ..., C]` of rank 2 or more, floating point, the first branch.
-      b: the second branch, of the shape and dtype of `a`.
-      forward: "shake" draws α, "even" takes 1/2.
-      backward: "shake" draws β, "even" takes 1/2, "keep" takes β = α, the gradient of what was computed. Without
-        "keep" there is no forward-mode derivative.
-      level: what shares one α and one β: "batch", "example", "channel" (of an example) or "pixel".
+      b: the second branch, with the shape and dtype of `a`.
+      forward: "shake" draws α, "even" uses 1/2.
+      backward: "shake" draws β, "even" uses 1/2, and "keep" uses β = α, the true gradient. Only "keep" has a
+        forward-mode derivative.
+      level: level at which α and β are drawn: "batch", "example", "channel" (of an example) or "pixel".
 
     Returns:
-      The shape and dtype of `a`; drawn independently for each part that the level names.
+      An array with the shape and dtype of `a`; drawn independently at the given level.
 
     Raises:
-      ValueError: the branches differ in shape or dtype, are empty or of rank below 2, or an option is unknown.
-      TypeError: a branch is not floating point, or `key` is no typed key.
+      ValueError: the branches differ in shape or dtype, are empty or have a rank below 2, or an option is unknown.
+      TypeError: a branch is not floating point, or `key` is not a typed key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -71,41 +72,41 @@ def shake_shake(
 
 
 def _check_branches(a: Array, b: Array) -> None:
-    """Raises unless both are floating-point `[B, ..., C]`, alike in shape and dtype."""
+    """Raises unless both are floating-point `[B, ..., C]` with the same shape and dtype."""
     check_branch("shake_shake", a)
     check_branch("shake_shake", b)
     if (a.shape, a.dtype) != (b.shape, b.dtype):
         raise ValueError(
-            f"shake_shake takes two branches of one shape and dtype; got {described(a)} and {described(b)}."
+            f"shake_shake takes two branches of the same shape and dtype; got {described(a)} and {described(b)}."
         )
 
 
 def _weight(kind: Forward, key: Array, level: Level, shape: tuple[int, ...]) -> Float[Array, "..."]:
-    """Returns the weight of the first branch, of a shape that broadcasts to `shape`."""
+    """Returns the weight of the first branch, which broadcasts to `shape`."""
     if kind == "even":
         return jnp.full((1,) * len(shape), 0.5, jnp.float32)
     return jax.random.uniform(key, draw_shape(level, shape), jnp.float32)
 
 
 def _weighted_sum(alpha: Array, a: Array, b: Array) -> Array:
-    """Returns α a + (1 - α) b, summed in float32: half precision would round either term first."""
+    """Returns α a + (1 - α) b, computed in float32, since half precision would round each term first."""
     alpha, wide_a, wide_b = (x.astype(_wide(a.dtype)) for x in (alpha, a, b))
     return (alpha * wide_a + (1.0 - alpha) * wide_b).astype(a.dtype)
 
 
 def _wide(dtype: Any) -> Any:
-    """Returns float32, or a wider dtype that is given."""
+    """Returns the dtype, but at least float32."""
     return dtype if dtype.itemsize > 4 else jnp.float32
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _shaken(backward: Forward, level: Level, a: Array, b: Array, alpha: Array, key: Array) -> Array:
-    """Returns α a + (1 - α) b, whose gradient is shared out by another weight, drawn when it is needed."""
+    """Returns α a + (1 - α) b; the backward pass draws another weight and splits the gradient by it."""
     return _weighted_sum(alpha, a, b)
 
 
 def _shaken_forward(backward: Forward, level: Level, a: Array, b: Array, alpha: Array, key: Array) -> Any:
-    # Neither branch is kept for the backward pass.
+    # Stores neither branch for the backward pass.
     return _weighted_sum(alpha, a, b), key
 
 
@@ -120,11 +121,11 @@ _shaken.defvjp(_shaken_forward, _shaken_backward)
 
 
 class ShakeShake(nn.Module):
-    """A Linen module of `shake_shake` in training and (a + b) / 2 in inference, called on both branches.
+    """A Linen module of `shake_shake` in training and (a + b) / 2 in inference.
 
     Args:
       forward, backward, level: as in `shake_shake`.
-      rng_collection: name of the keys that training draws from.
+      rng_collection: name of the RNG collection for the noise in training.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -146,7 +147,7 @@ class ShakeShake(nn.Module):
     def __call__(
         self, a: Float[Array, "b *rest"], b: Float[Array, "b *rest"], *, deterministic: bool
     ) -> Float[Array, "b *rest"]:
-        """Returns the branches under random weights, or in inference (`deterministic`) their mean, without a key."""
+        """Returns a random combination of the branches, or their mean in inference (`deterministic`), without a key."""
         if deterministic:
             _check_branches(a, b)
             return _weighted_sum(jnp.full((1,) * a.ndim, 0.5, jnp.float32), a, b)

@@ -25,23 +25,23 @@ def max_entropy_pool(
     strides: Sequence[int] | None = None,
     padding: Padding = "VALID",
 ) -> Float[Array, "b h2 w2 c"]:
-    """Pooling by the softmax of each window.
+    """Returns the mean of each window, weighted by the softmax of its elements.
 
-    Y = Σ_p x_p e^{λ x_p} / Σ_p e^{λ x_p} over the elements of a window: of all weights with that mean those of the
-    largest entropy. λ = 0 is the average, λ -> ∞ the maximum. Padding does not count.
+    Y = Σ_p x_p e^{λ x_p} / Σ_p e^{λ x_p} over the elements of a window. Of all weights that give the same mean, these
+    have the largest entropy. λ = 0 is average pooling, λ -> ∞ max pooling. Padding does not count.
 
     Args:
-      x: `[B, H, W, C]`, floating point; computed in float32 at least.
-      scale: λ, a finite number of at least 0, `[C]` or `[B, 1, 1, C]`; may be traced.
+      x: `[B, H, W, C]`, floating point; computed in at least float32.
+      scale: λ, finite and at least 0, a number, `[C]` or `[B, 1, 1, C]`; may be traced.
       window: as in `local_statistics`.
-      strides: as there.
-      padding: as there.
+      strides: as in `local_statistics`.
+      padding: as in `local_statistics`.
 
     Returns:
-      `[B, H', W', C]` of the dtype of `x`.
+      `[B, H', W', C]`, dtype of `x`.
 
     Raises:
-      ValueError: a negative λ, parameters of another shape, or a window larger than the input.
+      ValueError: λ is negative or has another shape, or the window is larger than the input.
       TypeError: `x` is not floating point.
 
     Example:
@@ -60,7 +60,7 @@ def max_entropy_pool(
         element * scale if inside is None else jnp.where(inside, element * scale, -jnp.inf)
         for element, inside in zip(windows.elements, windows.inside, strict=True)
     ]
-    # The largest exponent of each window is 0, whatever the sign of its elements.
+    # Shifts the exponents so that the largest one in each window is 0.
     largest = jax.lax.stop_gradient(functools.reduce(jnp.maximum, scaled))
     weights = [jnp.exp(exponent - largest) for exponent in scaled]
     weighted = [element * weight for element, weight in zip(windows.elements, weights, strict=True)]
@@ -68,19 +68,19 @@ def max_entropy_pool(
 
 
 class MaxEntropyPool(nn.Module):
-    """A Linen module of `max_entropy_pool`, and a factory of the pooling layers of a network.
+    """A Linen module of `max_entropy_pool`, which can be passed as `pool` to `create_model`.
 
-    λ is "fixed"; or "learned", one for every channel, from the given value on (its magnitude counts); or "adaptive",
-    of every example by the small network of `GaussianPool`, λ = softplus(BN(W₂ z + b₂)).
+    λ is "fixed"; or "learned", one per channel, starting from the given value (λ is the magnitude of its parameter); or
+    "adaptive", predicted for each example by the small network of `GaussianPool`, λ = softplus(BN(W₂ z + b₂)).
 
     Args:
       window, strides, padding: as in `local_statistics`.
       parameters: "adaptive", "learned" or "fixed".
-      scale: λ where fixed, and what learning begins with.
-      link: "softplus" or "sigmoid", what makes an adaptive λ positive.
+      scale: fixed or initial value of λ.
+      link: function that makes an adaptive λ positive, "softplus" or "sigmoid".
 
     Raises:
-      ValueError: adaptive parameters of a batch of one in training, whose normalization is undefined.
+      ValueError: λ is adaptive and a training batch has one example, which cannot be normalized.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -101,7 +101,7 @@ class MaxEntropyPool(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, deterministic: bool) -> Float[Array, "b h2 w2 c"]:
-        """Returns the pooled batch; nothing is drawn, but adaptive parameters normalize by the batch in training."""
+        """Returns the pooled batch; `deterministic` only affects the batch normalization of adaptive parameters."""
         check_choice("MaxEntropyPool", "parameters", self.parameters, get_args(ParameterSource))
         check_choice("MaxEntropyPool", "link", self.link, get_args(Link))
         scale = self.scale
