@@ -16,9 +16,9 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from jaxaug.checks import check_size, one_line
-from jaxaug.training.engine import Sums
 from jaxaug.training.integrity import differences, fingerprints, sha256, structure
 from jaxaug.training.state import TrainState
+from jaxaug.training.types import Totals
 
 # Why a disk takes nothing more.
 _REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
@@ -76,7 +76,7 @@ class Checkpoints:
         # Not the manager's: it counts a checkpoint from the moment that it begins to write it.
         return complete_steps(self.directory)
 
-    def save(self, state: TrainState, sums: Sums, *, validation_accuracy: float | int | None = None) -> None:
+    def save(self, state: TrainState, totals: Totals, *, validation_accuracy: float | int | None = None) -> None:
         """Begins to write the state, and the sums of its epoch so far; returns before they are on disk.
 
         Raises:
@@ -93,7 +93,7 @@ class Checkpoints:
             "config": self._config,
             "structure": structure(tree),
             "fingerprints": fingerprints(tree),
-            "sums": {name: value.tolist() for name, value in jax.device_get(sums).items()},
+            "sums": {name: value.tolist() for name, value in jax.device_get(totals).items()},
         }
         with self._save_errors():
             written = self._manager.save(
@@ -107,7 +107,7 @@ class Checkpoints:
             latest = max(self._manager.all_steps())
             raise ValueError(f"step {step} comes before step {latest}, which {self.directory} already holds.")
 
-    def restore(self, state: TrainState) -> tuple[TrainState, Sums]:
+    def restore(self, state: TrainState) -> tuple[TrainState, Totals]:
         """The state and sums of the newest checkpoint that is whole.
 
         Args:
@@ -144,14 +144,14 @@ class Checkpoints:
                 if fingerprints(restored) != about["fingerprints"]:
                     raise ValueError("its arrays are not those that were saved")
                 # JSON keeps a float32 exactly, and tells counts from sums.
-                sums = {
+                totals = {
                     n: jnp.asarray(v, jnp.int32 if isinstance(v, int) else jnp.float32)
                     for n, v in about["sums"].items()
                 }
             except Exception as error:
                 self._set_aside(step, error)
                 continue
-            return jax.tree.map(_as_before, state, restored), sums
+            return jax.tree.map(_as_before, state, restored), totals
         raise FileNotFoundError(f"there is no checkpoint that can be read in {self.directory}.")
 
     def _about(self, step: int) -> dict[str, Any]:

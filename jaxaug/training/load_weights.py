@@ -18,7 +18,7 @@ class SavedVariables(NamedTuple):
     variables: dict[str, Any]  # "params" and "batch_stats"
 
 
-def saved_variables(
+def load_variables(
     directory: str | pathlib.Path, like: dict[str, Any], *, what: str = "network", without: str | None = None
 ) -> SavedVariables:
     """Returns what the newest whole checkpoint holds: the moving average of the weights where the run keeps one.

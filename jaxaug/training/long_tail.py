@@ -1,4 +1,4 @@
-"""What training on long-tailed data adds: a balanced order of the examples, the prior of the classes, the shots."""
+"""Long-tailed data: the prior of the classes, and their groups by the number of training examples."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,52 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxaug.checks import described
-from jaxaug.training.device_data import order_key
 
 # Liu et al.: "many" is above 100 training examples, "few" is below 20.
 _MANY, _FEW = 100, 20
 SHOTS = ("many", "medium", "few")
-
-
-def class_balanced_order(key: jax.Array, epoch: jax.Array, labels: jax.Array, num_classes: int) -> jax.Array:
-    """The examples of an epoch in which every class appears equally often.
-
-    Of the N draws, each of the P classes that have examples gets floor(N / P) or one more; the classes with one more
-    are drawn anew each epoch. A class deals its n_k members out in a random order, over and over, so that two of them
-    are drawn equally often up to one. At the end all draws are shuffled.
-
-    Args:
-      key: the run's key, not consumed.
-      epoch: int32 scalar; may be traced.
-      labels: `[N]`, integers in [0, K).
-      num_classes: K; fixes a shape.
-
-    Returns:
-      int32 `[N]`, indices of examples, a function of key and epoch alone.
-
-    Example:
-      >>> labels = jnp.array([0, 0, 0, 0, 0, 0, 1, 1])
-      >>> order = class_balanced_order(jax.random.key(0), jnp.int32(0), labels, 2)
-      >>> jnp.bincount(labels[order], length=2), jnp.bincount(order, length=8)[6:]
-      (Array([4, 4], dtype=int32), Array([2, 2], dtype=int32))
-
-    References:
-      Kang et al., "Decoupling representation and classifier for long-tailed recognition", ICLR 2020, section 3,
-      class-balanced sampling; there with replacement, here without as far as it goes.
-    """
-    size = labels.shape[0]
-    member_key, class_key, shuffle_key = jax.random.split(order_key(key, epoch), 3)
-    counts = jnp.bincount(labels, length=num_classes)
-    absent = counts == 0
-    # Sorted by class, inside a class at random; `first` is where a class begins.
-    members = jnp.lexsort((jax.random.bits(member_key, (size,)), labels))
-    first = jnp.cumsum(counts) - counts
-    # The classes that have examples take turns, in a random order: the last turn may end before all had it.
-    classes = jnp.lexsort((jax.random.bits(class_key, (num_classes,)), absent))
-    turn, place = jnp.divmod(jnp.arange(size, dtype=jnp.int32), num_classes - jnp.sum(absent))
-    drawn = classes[place]
-    order = members[first[drawn] + turn % counts[drawn]]
-    return order[jnp.argsort(jax.random.bits(shuffle_key, (size,)), stable=False)].astype(jnp.int32)
 
 
 def log_prior(counts: Any) -> jax.Array:

@@ -13,14 +13,20 @@ import optax
 from jaxaug.checks import check_choice, check_size
 from jaxaug.data import Dataset
 from jaxaug.sampling import Strategy
-from jaxaug.training.cores import cpu_count
-from jaxaug.training.engine import Sampling, holds_convolution
-from jaxaug.training.loop import Record, split_evaluators
-from jaxaug.training.population_engines import Job, Member, members_that_fit, step_jaxpr, together, train_threaded
+from jaxaug.training.evaluation import in_memory_evaluators
+from jaxaug.training.in_memory import has_convolution
+from jaxaug.training.population_runner import (
+    Job,
+    Member,
+    members_that_fit,
+    step_jaxpr,
+    train_threaded,
+    train_vmapped,
+)
+from jaxaug.training.sharding import cpu_count
 from jaxaug.training.state import TrainState, init_state
 from jaxaug.training.step import EvalStep, TrainStep
-
-PopulationEngine = Literal["auto", "vmap", "threads", "one_by_one"]
+from jaxaug.training.types import PopulationEngine, Record, Sampling
 
 
 def init_population(
@@ -151,7 +157,7 @@ def fit_population(
 
     job = Job(
         train_step,
-        split_evaluators(eval_step, datasets[0], eval_batch_size),
+        in_memory_evaluators(eval_step, datasets[0], eval_batch_size),
         datasets,
         epochs=epochs,
         eval_every=eval_every,
@@ -160,27 +166,27 @@ def fit_population(
         sampling=sampling,
     )
     results: dict[int, Member] = {}
-    for places in _places_of_one_form(states):
+    for places in _group_by_structure(states):
         group = [states[place] for place in places]
         job = dataclasses.replace(job, datasets=[datasets[place] for place in places])
         jaxpr = step_jaxpr(train_step, group[0], datasets[0], batch_size)
-        taken = chosen_population_engine(jaxpr) if engine == "auto" else engine
+        taken = choose_population_engine(jaxpr) if engine == "auto" else engine
         most = at_once or members_that_fit(group[0], jaxpr)
         # Programs for several devices are not called by several threads: their collectives would wait for each other.
         one_thread = jax.default_backend() != "cpu" or jax.local_device_count() > 1 or taken == "one_by_one"
         threads = 1 if one_thread else min(most, len(group), cpu_count())
-        trained = together(job, group, most, threads) if taken == "vmap" else train_threaded(job, group, threads)
+        trained = train_vmapped(job, group, most, threads) if taken == "vmap" else train_threaded(job, group, threads)
         results |= zip(places, trained, strict=True)
     ordered = [results[place] for place in range(len(states))]
     return [state for state, _ in ordered], [records for _, records in ordered]
 
 
-def chosen_population_engine(jaxpr: Any) -> Literal["vmap", "threads"]:
+def choose_population_engine(jaxpr: Any) -> Literal["vmap", "threads"]:
     """Returns what "auto" takes, from the backend and a member's step."""
-    return "threads" if jax.default_backend() == "cpu" and holds_convolution(jaxpr) else "vmap"
+    return "threads" if jax.default_backend() == "cpu" and has_convolution(jaxpr) else "vmap"
 
 
-def _places_of_one_form(states: Sequence[TrainState]) -> list[list[int]]:
+def _group_by_structure(states: Sequence[TrainState]) -> list[list[int]]:
     """Returns the places of the states that one program can take, group by group."""
     groups: dict[Any, list[int]] = {}
     for place, state in enumerate(states):

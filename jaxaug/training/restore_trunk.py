@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxaug.training.load_weights import saved_variables
+from jaxaug.training.load_weights import load_variables
 from jaxaug.training.state import TrainState
 from jaxaug.training.variables import HEAD
 
@@ -49,7 +49,7 @@ def restore_trunk(state: TrainState, directory: str | pathlib.Path) -> TrainStat
       Kang et al., "Decoupling representation and classifier for long-tailed recognition", ICLR 2020, section 4, cRT.
     """
     ours = {"params": {k: v for k, v in state.params.items() if k != HEAD}, "batch_stats": state.batch_stats}
-    return _with_variables(state, saved_variables(directory, ours, what="trunk", without=HEAD).variables)
+    return _with_variables(state, load_variables(directory, ours, what="trunk", without=HEAD).variables)
 
 
 def _with_variables(state: TrainState, trunk: dict[str, Any]) -> TrainState:

@@ -12,9 +12,8 @@ from jaxaug.checks import check_size
 from jaxaug.sampling.loss_table import init_losses, lookup_losses, update_losses
 from jaxaug.training.losses import cross_entropy
 from jaxaug.training.sharding import shard_batch
+from jaxaug.training.types import Batch
 from jaxaug.training.variables import initial_variables
-
-Batch = dict[str, jax.Array]
 
 
 class Scorer(NamedTuple):
@@ -132,7 +131,7 @@ def proxy_scorer(
     return Scorer(init, score, observe)
 
 
-class SometimesState(NamedTuple):
+class ScoreEveryState(NamedTuple):
     """What is known between two scored steps."""
 
     step: jax.Array  # int32 scalar
@@ -140,7 +139,7 @@ class SometimesState(NamedTuple):
     inner: Any
 
 
-def every(scorer: Scorer, steps: int) -> Scorer:
+def score_every(scorer: Scorer, steps: int) -> Scorer:
     """The scorer that looks at every k-th step only, and between them recalls the loss last seen of each example.
 
     All copies of an example then have one score: self-paced augmentation decides by the past, importance sampling
@@ -159,30 +158,30 @@ def every(scorer: Scorer, steps: int) -> Scorer:
     Example:
       >>> import jax, jax.numpy as jnp
       >>> one = Scorer(lambda *_: (), lambda state, variables, batch: jnp.ones(2), lambda state, *_: state)
-      >>> scorer, batch = every(one, 2), {"index": jnp.array([0, 3])}
+      >>> scorer, batch = score_every(one, 2), {"index": jnp.array([0, 3])}
       >>> state = scorer.init(jax.random.key(0), (3,), 4)
       >>> scorer.score(state, None, batch)
       Array([1., 1.], dtype=float32)
       >>> scorer.score(scorer.observe(state, batch, jnp.array([5.0, 6.0])), None, batch)
       Array([5., 6.], dtype=float32)
     """
-    check_size("every", "steps", steps, 1)
+    check_size("score_every", "steps", steps, 1)
 
-    def init(key: jax.Array, shape: tuple[int, ...], num_examples: int) -> SometimesState:
-        return SometimesState(
+    def init(key: jax.Array, shape: tuple[int, ...], num_examples: int) -> ScoreEveryState:
+        return ScoreEveryState(
             jnp.zeros((), jnp.int32), init_losses(num_examples), scorer.init(key, shape, num_examples)
         )
 
-    def score(state: SometimesState, variables: Any, batch: Batch) -> jax.Array:
+    def score(state: ScoreEveryState, variables: Any, batch: Batch) -> jax.Array:
         return jax.lax.cond(
             state.step % steps == 0,
             lambda: scorer.score(state.inner, variables, batch).astype(jnp.float32),
-            lambda: lookup_losses("every", state.losses, batch),
+            lambda: lookup_losses("score_every", state.losses, batch),
         )
 
-    def observe(state: SometimesState, batch: Batch, losses: jax.Array) -> SometimesState:
-        table = update_losses("every", state.losses, batch, losses)
-        return SometimesState(state.step + 1, table, scorer.observe(state.inner, batch, losses))
+    def observe(state: ScoreEveryState, batch: Batch, losses: jax.Array) -> ScoreEveryState:
+        table = update_losses("score_every", state.losses, batch, losses)
+        return ScoreEveryState(state.step + 1, table, scorer.observe(state.inner, batch, losses))
 
     return Scorer(init, score, observe)
 

@@ -11,7 +11,8 @@ from flax import struct
 from jaxaug.checks import check_choice, check_key
 from jaxaug.sampling import Strategy
 from jaxaug.training.scoring import Scorer
-from jaxaug.training.variables import Trained, initial_variables, trained_params
+from jaxaug.training.types import TrainablePart
+from jaxaug.training.variables import initial_variables, trained_params
 
 # fold_in's number for the scorer; steps count from 0, the orders of epochs are at the end, and neither comes here.
 _SCORER = 2**31 - 2
@@ -51,7 +52,7 @@ def init_state(
     num_examples: int,
     average: bool = False,
     scorer: Scorer | None = None,
-    trained: Trained = "all",
+    trained: TrainablePart = "all",
 ) -> TrainState:
     """The state of a run that has taken no step.
 
@@ -82,7 +83,7 @@ def init_state(
       0
     """
     check_key("init_state", key)
-    check_choice("init_state", "trained", trained, get_args(Trained))
+    check_choice("init_state", "trained", trained, get_args(TrainablePart))
     params_key, run_key = jax.random.split(key)
     score_state = () if scorer is None else scorer.init(jax.random.fold_in(run_key, _SCORER), shape, num_examples)
     variables = initial_variables(params_key, model, shape)

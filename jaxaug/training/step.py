@@ -12,12 +12,11 @@ from jaxaug.checks import check_choice, check_floating, check_number, described
 from jaxaug.sampling import Strategy
 from jaxaug.training.losses import cross_entropy, smoothed, soft_accuracy, soft_top_accuracy
 from jaxaug.training.scoring import Scorer, network_scorer, unchanged
-from jaxaug.training.sharding import shard_batch, whole
+from jaxaug.training.sharding import replicate, shard_batch
 from jaxaug.training.state import TrainState
-from jaxaug.training.variables import Trained, trained_params, with_trained_params
+from jaxaug.training.types import Batch, Metrics, TrainablePart
+from jaxaug.training.variables import trained_params, with_trained_params
 
-Batch = dict[str, jax.Array]
-Metrics = dict[str, jax.Array]
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 EvalStep = Callable[[TrainState, Batch], Metrics]
 
@@ -36,7 +35,7 @@ def make_train_step(
     average_decay: float | int | None = None,
     scorer: Scorer | None = None,
     logit_adjustment: Any = None,
-    trained: Trained = "all",
+    trained: TrainablePart = "all",
 ) -> TrainStep:
     """The function `(state, batch) -> (state, metrics)` of one step: select, differentiate, update, observe.
 
@@ -91,7 +90,7 @@ def make_train_step(
     if average_decay is not None:
         check_number("make_train_step", "average_decay", average_decay, 0.0, 1.0, open_high=True)
 
-    check_choice("make_train_step", "trained", trained, get_args(Trained))
+    check_choice("make_train_step", "trained", trained, get_args(TrainablePart))
     if trained == "head" and not (hasattr(model, "features") and hasattr(model, "head")):
         raise TypeError(
             'make_train_step takes trained="head" for a network with the methods features and head, as those of '
@@ -140,8 +139,8 @@ def make_train_step(
         _check_opt_state(optimizer, part, state.opt_state, trained)
         (loss, (logits, batch_stats)), grads = jax.value_and_grad(objective, has_aux=True)(part)
         # Where an optimizer's state is in parts, they must not decide how the network is computed.
-        updates, opt_state = optimizer.update(whole(grads), state.opt_state, part)
-        updates = whole(updates)
+        updates, opt_state = optimizer.update(replicate(grads), state.opt_state, part)
+        updates = replicate(updates)
         params = with_trained_params(state.params, optax.apply_updates(part, updates), trained)
         metrics = {
             **metrics,
@@ -176,7 +175,7 @@ def _any_nan(metrics: Metrics) -> jax.Array:
     return jnp.stack([jnp.isnan(value).any() for value in metrics.values()] or [jnp.array(False)]).any()
 
 
-def _averaged(state: TrainState, variables: dict[str, Any], decay: float | int | None, trained: Trained) -> Any:
+def _averaged(state: TrainState, variables: dict[str, Any], decay: float | int | None, trained: TrainablePart) -> Any:
     """Returns a_t = d a_{t-1} + (1 - d) v_t with d = min(decay, t / (t + 10)), so that the start is soon forgotten."""
     if decay is None:
         return state.average
@@ -214,7 +213,9 @@ def _adjusted(logits: jax.Array, adjustment: jax.Array | None) -> jax.Array:
     return logits + adjustment.astype(logits.dtype)[None]
 
 
-def _check_opt_state(optimizer: optax.GradientTransformation, part: Any, opt_state: Any, trained: Trained) -> None:
+def _check_opt_state(
+    optimizer: optax.GradientTransformation, part: Any, opt_state: Any, trained: TrainablePart
+) -> None:
     """Raises unless the optimizer's state is of the parameters that are trained."""
     expected, given = (
         [path for path, _ in jax.tree_util.tree_leaves_with_path(tree)]

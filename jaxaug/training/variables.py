@@ -1,12 +1,13 @@
 """What a network is applied with: before training, and which part of it is trained."""
 
-from typing import Any, Literal
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-Trained = Literal["all", "head"]
+from jaxaug.training.types import TrainablePart
+
 HEAD = "classifier"  # the name of the head's parameters in the networks of `jaxaug.models`
 
 
@@ -18,7 +19,7 @@ def initial_variables(key: jax.Array, model: nn.Module, shape: tuple[int, ...]) 
     return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
 
 
-def trained_params(params: Any, trained: Trained) -> Any:
+def trained_params(params: Any, trained: TrainablePart) -> Any:
     """Returns the parameters that the optimizer sees: all of them, or those of the classifier."""
     if trained == "all":
         return params
@@ -30,11 +31,11 @@ def trained_params(params: Any, trained: Trained) -> Any:
     return params[HEAD]
 
 
-def with_trained_params(params: Any, part: Any, trained: Trained) -> Any:
+def with_trained_params(params: Any, part: Any, trained: TrainablePart) -> Any:
     """Returns the parameters with the part of `trained_params` replaced."""
     return part if trained == "all" else {**params, HEAD: part}
 
 
-def variables_form(model: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
+def abstract_variables(model: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
     """Returns shapes and dtypes of the `initial_variables` of a model on examples of this shape."""
     return jax.eval_shape(lambda key: initial_variables(key, model, shape), jax.random.key(0))

@@ -15,8 +15,8 @@ import pytest
 from resumption import bits
 
 from jaxaug.sampling import Strategy
-from jaxaug.training import Checkpoints, init_state, make_optimizer, make_train_step
-from jaxaug.training.checkpoint import SaveError, differences
+from jaxaug.training import Checkpoints, SaveError, init_state, make_optimizer, make_train_step
+from jaxaug.training.checkpoint import differences
 
 CLASSES, EXAMPLES = 3, 12
 CONFIG = {"model": "tiny", "optimizer": {"learning_rate": 0.1, "milestones": (60, 120)}, "seed": 0}
@@ -406,7 +406,7 @@ import jax, jax.numpy as jnp, numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxaug import create_model, never
 from jaxaug.training import Checkpoints, init_state, make_optimizer
-from jaxaug.training.checkpoint import SaveError
+from jaxaug.training import SaveError
 
 def state_of(seed, step=0):
     state = init_state(jax.random.key(seed), create_model("mlp", 3), make_optimizer(learning_rate=0.1), never(),
