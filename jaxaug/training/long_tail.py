@@ -15,19 +15,19 @@ SHOTS = ("many", "medium", "few")
 
 
 def log_prior(counts: Any) -> jax.Array:
-    """The logarithm of the share of every class, log(n_k / N).
+    """The logarithm of the share of each class, log(n_k / N).
 
-    With τ times it added to the logits in the training loss, the best logits at τ = 1 are log p(x | k) up to a number
-    that all classes share; their arg max, in inference, has the least mean of the classes' error rates.
+    Add τ times this prior to the logits in the training loss. At τ = 1, the best logits are then log p(x | k), up to a
+    number that all classes share; in inference, their arg max minimizes the mean of the classes' error rates.
 
     Args:
-      counts: `[K]` training examples of every class, as `np.bincount(labels, minlength=K)` has them.
+      counts: `[K]`, the number of training examples of each class: `np.bincount(labels, minlength=K)`.
 
     Returns:
       float32 `[K]`, for `make_train_step(logit_adjustment=)`.
 
     Raises:
-      ValueError: a class has no example, or `counts` is no `[K]` of numbers.
+      ValueError: a class has no example, or `counts` is not a `[K]` array of numbers.
 
     Example:
       >>> log_prior([90, 9, 1])
@@ -42,15 +42,18 @@ def log_prior(counts: Any) -> jax.Array:
     good = np.isfinite(known) & (known > 0)
     if not good.all():
         bad = int(np.argmin(good))
-        raise ValueError(f"log_prior takes at least one example of every class; got {known[bad]} of class {bad}.")
+        raise ValueError(
+            f"log_prior takes at least one example of every class; got {known[bad]} of class {bad}. Remove this class "
+            "from the dataset."
+        )
     return jnp.asarray(np.log(known / known.sum(dtype=np.float64)), jnp.float32)
 
 
 def shots(counts: Sequence[int] | np.ndarray) -> tuple[str, ...]:
-    """The group of every class: "many" above 100 training examples, "few" below 20, "medium" from 20 to 100.
+    """The group of each class: "many" above 100 training examples, "few" below 20, "medium" from 20 to 100.
 
     Args:
-      counts: `[K]` training examples of every class.
+      counts: `[K]`, the number of training examples of each class.
 
     Returns:
       K names.
@@ -68,15 +71,16 @@ def shots(counts: Sequence[int] | np.ndarray) -> tuple[str, ...]:
 def accuracies_by_shots(
     hits: Sequence[float | int] | np.ndarray, examples: Sequence[int] | np.ndarray, groups: tuple[str, ...]
 ) -> dict[str, float | None]:
-    """The mean of the class accuracies in every group that has classes.
+    """The mean of the class accuracies in each group that has classes.
 
     Args:
-      hits: `[K]` examples of every class that were recognized.
-      examples: `[K]` examples of every class in the split; a class without any has no accuracy and does not count.
+      hits: `[K]`, the number of correctly classified examples of each class.
+      examples: `[K]`, the number of examples of each class in the split; a class without examples does not count.
       groups: of `shots`.
 
     Returns:
-      "many_shot", "medium_shot", "few_shot", as far as the group has classes; None where none of them has an example.
+      "many_shot", "medium_shot" and "few_shot", without the groups that have no classes; None for a group whose classes
+      have no examples.
 
     Example:
       >>> accuracies_by_shots([8, 1, 2], [10, 2, 2], ("many", "few", "few"))

@@ -56,7 +56,7 @@ def check_batch_size(batch_size: int, num_examples: int) -> None:
     """Raises unless this many examples fill at least one batch."""
     check_size("fit", "batch_size", batch_size, 1)
     if batch_size > num_examples:
-        raise ValueError(f"fit takes a batch_size of at most the {num_examples} training examples; got {batch_size}.")
+        raise ValueError(f"fit takes a batch size of at most the {num_examples} training examples; got {batch_size}.")
 
 
 def zero_totals(metrics: dict[str, Any]) -> Totals:

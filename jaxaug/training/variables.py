@@ -1,4 +1,4 @@
-"""What a network is applied with: before training, and which part of it is trained."""
+"""The variables of a network: their initial values, and the part that is trained."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ HEAD = "classifier"  # the name of the head's parameters in the networks of `jax
 
 
 def initial_variables(key: jax.Array, model: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Returns parameters and batch statistics (`{}` where the network keeps none) for examples of a shape."""
-    # Compiled: op by op, the initialization of a deep network takes longer than its first step.
+    """Returns initial parameters and batch statistics (`{}` if the network has none) for examples of this shape."""
+    # Compiled: run operation by operation, the initialization of a deep network takes longer than its first step.
     init = jax.jit(lambda k: model.init(k, jnp.zeros((1, *shape), jnp.float32), train=False))
     variables = init(key)
     return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
@@ -26,7 +26,7 @@ def trained_params(params: Any, trained: TrainablePart) -> Any:
     if HEAD not in params:
         raise ValueError(
             f'trained="head" takes a network with parameters under {HEAD!r}, as those of create_model have; '
-            f"got {', '.join(params)}."
+            f"got {', '.join(params)}. Name its last layer {HEAD!r}, or train all parameters."
         )
     return params[HEAD]
 
@@ -37,5 +37,5 @@ def with_trained_params(params: Any, part: Any, trained: TrainablePart) -> Any:
 
 
 def abstract_variables(model: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Returns shapes and dtypes of the `initial_variables` of a model on examples of this shape."""
+    """Returns shapes and dtypes of the `initial_variables` of a model, without computing them."""
     return jax.eval_shape(lambda key: initial_variables(key, model, shape), jax.random.key(0))

@@ -223,7 +223,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(runs, networks, tmp_path)
     shutil.copytree(runs[0], copy)
     (copy / "checkpoints" / "12" / "about" / "metadata").write_text("{}")
     model, _, dataset, *_ = networks[0]
-    with pytest.warns(UserWarning, match=r"checkpoints/12 cannot be read .*; one before it is used\."):
+    with pytest.warns(UserWarning, match=r"checkpoints/12 cannot be read .*; the previous one is used\."):
         assert load_variables(copy / "checkpoints", abstract_variables(model, dataset.shape)).step == 6
 
 

@@ -338,7 +338,10 @@ def test_a_checkpoint_of_another_config_is_refused_and_stays(tmp_path, states):
     other = {**CONFIG, "optimizer": {"learning_rate": 0.2, "milestones": [60, 120]}}
     with (
         Checkpoints(tmp_path, config=other) as checkpoints,
-        pytest.raises(ValueError, match=r"another config: optimizer\.learning_rate is 0\.1, not 0\.2\.$"),
+        pytest.raises(
+            ValueError,
+            match=r"another config: optimizer\.learning_rate is 0\.1, not 0\.2\. Resume with the same config",
+        ),
     ):
         checkpoints.restore(states[0])
     with Checkpoints(tmp_path, config=CONFIG) as checkpoints:

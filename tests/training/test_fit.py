@@ -279,6 +279,39 @@ def test_sizes_below_one_are_refused(mlp_run, name):
         mlp_run.fit(**{name: 0})
 
 
+def stopped(run, programs):
+    hooks = Stopper(programs)
+    run.fit(engine="loop", hooks=hooks)
+    assert hooks.kept is not None
+    return hooks.kept
+
+
+def test_progress_is_counted_from_the_start_of_an_epoch_that_is_resumed(mlp_run):
+    state, totals = stopped(mlp_run, 8)
+    hooks = Recorder()
+    mlp_run.fit(state, engine="loop", totals=totals, hooks=hooks)
+    assert [(p.epoch, p.step) for p in hooks.progress] == [(2, s) for s in range(3, 7)] + [(3, s) for s in range(1, 7)]
+    assert [p.examples for p in hooks.progress[:4]] == [12, 16, 20, 23]
+
+
+def test_the_old_name_of_the_totals_is_accepted_with_a_warning(mlp_run):
+    state, totals = stopped(mlp_run, 3)
+    copied = jax.tree.map(jnp.copy, (state, totals))
+    expected, records = mlp_run.fit(state, engine="loop", totals=totals)
+    with pytest.warns(DeprecationWarning, match="sums is now called totals"):
+        found, others = mlp_run.fit(copied[0], engine="loop", sums=copied[1])
+    assert bits(found) == bits(expected)
+    assert numbers(records) == numbers(others)
+
+
+def test_totals_of_another_step_are_refused(mlp_run):
+    state, totals = stopped(mlp_run, 3)
+    with pytest.raises(
+        ValueError, match=r"accuracy, augmented, .* top5; got accuracy, .* skipped, top5\. Leave totals"
+    ):
+        mlp_run.fit(state, totals={**totals, "skipped": jnp.int32(0)})
+
+
 def test_a_batch_larger_than_the_training_split_is_refused(mlp_run):
     with pytest.raises(ValueError, match="at most the 23 training examples; got 24"):
         mlp_run.fit(batch_size=24)

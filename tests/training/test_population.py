@@ -262,6 +262,13 @@ def test_more_memory_holds_more_members(monkeypatch):
     assert population_runner.members_that_fit(state, jaxpr) == 1
 
 
+@pytest.mark.parametrize(("known", "free"), [({"SC_PHYS_PAGES": 0}, 700), ({}, 2**32)])
+def test_free_memory_is_estimated_where_the_system_does_not_say(known, free, monkeypatch):
+    monkeypatch.setattr(population_runner.os, "sysconf_names", known)
+    monkeypatch.setattr(population_runner.os, "sysconf", {"SC_PHYS_PAGES": 7, "SC_PAGE_SIZE": 100}.__getitem__)
+    assert population_runner._free_bytes() == free
+
+
 def test_what_does_not_go_together_is_said():
     parts = mlp()
 
@@ -277,7 +284,7 @@ def test_what_does_not_go_together_is_said():
         population([first, second], [DATA])
     with pytest.raises(ValueError, match=r"splits of one size; got sizes \[20, 21\]"):
         population([first, second], [DATA, dataclasses.replace(DATA, train=split(20, 0))])
-    with pytest.raises(ValueError, match="batch_size of at most the 21"):
+    with pytest.raises(ValueError, match="batch size of at most the 21"):
         population([first, second], batch_size=22)
     with pytest.raises(ValueError, match="at least one key"):
         init_population([], parts.model, parts.optimizer, parts.strategy, **ABOUT)
