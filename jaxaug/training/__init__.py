@@ -21,6 +21,7 @@ from jaxaug.training.state import TrainState, init_state
 from jaxaug.training.step import EvalStep, TrainStep, make_eval_step, make_train_step
 from jaxaug.training.stream import ReadOptions
 from jaxaug.training.types import (
+    TIMES,
     Batch,
     Engine,
     Metrics,
@@ -34,6 +35,7 @@ from jaxaug.training.variables import HEAD, abstract_variables
 
 __all__ = [
     "HEAD",
+    "TIMES",
     "Batch",
     "Checkpoints",
     "DecayedKind",

@@ -15,6 +15,7 @@ from jaxaug import always, chain, create_model, gaussian_noise, never, on_images
 from jaxaug.data import Dataset, Split
 from jaxaug.sampling import Strategy
 from jaxaug.training import (
+    TIMES,
     cpu_count,
     fit,
     fit_population,
@@ -25,7 +26,6 @@ from jaxaug.training import (
     make_train_step,
     population_runner,
 )
-from jaxaug.training.types import TIMES
 
 CLASSES, BATCH = 3, 8
 

@@ -16,7 +16,7 @@ RENAMED = {
 
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())
 def test_an_old_name_warns_once_and_is_the_new_one(old, new):
-    vars(training).pop(old, None)
+    training.__dict__.pop(old, None)
     try:
         with pytest.warns(DeprecationWarning, match=rf"jaxaug\.training\.{old} is now called {new};"):
             assert getattr(training, old) is getattr(training, new)
@@ -24,7 +24,7 @@ def test_an_old_name_warns_once_and_is_the_new_one(old, new):
             warnings.simplefilter("error")
             assert getattr(training, old) is getattr(training, new)
     finally:
-        vars(training).pop(old, None)
+        training.__dict__.pop(old, None)
 
 
 def test_an_unknown_name_is_an_attribute_error():

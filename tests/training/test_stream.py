@@ -167,7 +167,7 @@ def test_nothing_but_corrupt_images_is_an_error(broken):
 
 def test_what_cannot_be_streamed_is_refused(folder):
     dataset = load(f"folder:{folder}", stream=True)
-    with pytest.raises(ValueError, match="streamed from disk, as .* is; got .scan.\\. Load it without stream=True"):
+    with pytest.raises(ValueError, match=r"streamed from disk, as .* is; got .scan.\. Load it without stream=True"):
         trained(dataset, engine="scan")
     with pytest.raises(ValueError, match="load takes stream for folder:PATH and TFDS datasets only; digits is in mem"):
         load("digits", stream=True)
