@@ -53,7 +53,27 @@ def make_evaluators(
 def in_memory_evaluators(
     eval_step: EvalStep, dataset: Dataset, eval_batch_size: int = 500, mesh: Mesh | None = None
 ) -> dict[str, "InMemoryEvaluator"]:
-    """Returns the evaluator of each split but the training split, for a dataset in memory."""
+    """The evaluator of each split except the training split, for a dataset in memory.
+
+    Args:
+      eval_step: of `make_eval_step`.
+      dataset: in memory.
+      eval_batch_size: at most this many examples in a batch.
+      mesh: of `data_mesh`, to be called under; None for the default device.
+
+    Returns:
+      The evaluators by the names of their splits. `means(state)` returns loss, accuracy and top5.
+
+    Example:
+      >>> import jax, optax
+      >>> from jaxaug import create_model, load, make_eval_step, never
+      >>> from jaxaug.training import init_state
+      >>> data = load("iris")
+      >>> model = create_model("mlp", data.num_classes)
+      >>> state = init_state(jax.random.key(0), model, optax.sgd(0.1), never(), shape=data.shape, num_examples=120)
+      >>> sorted(in_memory_evaluators(make_eval_step(model), data)["test"].means(state))
+      ['accuracy', 'loss', 'top5']
+    """
     options, evaluators = _options(dataset, eval_batch_size), {}
     for name, split in _held_out(dataset).items():
         data = device_split(split, mesh)

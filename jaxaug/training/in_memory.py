@@ -53,15 +53,27 @@ class DeviceSplit(NamedTuple):
 
 
 def device_split(split: Split, mesh: Mesh | None = None) -> DeviceSplit:
-    """Returns the split on the default device, or on each device of a mesh.
+    """The split on the default device, or on each device of a mesh.
+
+    Args:
+      split: of a `Dataset` in memory.
+      mesh: of `data_mesh`, or None.
+
+    Returns:
+      Its images as they are stored, and its labels.
 
     Raises:
       ValueError: the split is streamed from disk.
+
+    Example:
+      >>> from jaxaug import load
+      >>> device_split(load("iris").train).images.shape
+      (120, 4)
     """
     if isinstance(split.images, EncodedImages):
         raise ValueError(
-            "expected a split in memory; got one that is streamed from disk: load the dataset without stream=True, or "
-            "train with fit, which takes streams."
+            "device_split takes a split in memory; got one that is streamed from disk. Load the dataset without "
+            "stream=True, or train with fit, which also takes streams."
         )
     if mesh is None:
         return DeviceSplit(jax.device_put(split.images), jax.device_put(split.labels))
@@ -69,7 +81,22 @@ def device_split(split: Split, mesh: Mesh | None = None) -> DeviceSplit:
 
 
 def gathered_batch(data: DeviceSplit, index: jax.Array, num_classes: int) -> Batch:
-    """Returns the batch of the examples in `index`, as a step takes it."""
+    """The batch of the examples in `index`, as a step takes it.
+
+    Args:
+      data: of `device_split`.
+      index: int32 `[B]`.
+      num_classes: K; fixes a shape.
+
+    Returns:
+      {"image", "label", "index"}: images in [0, 1] (or feature vectors), one-hot labels `[B, K]`, and the index.
+
+    Example:
+      >>> from jaxaug import load
+      >>> batch = gathered_batch(device_split(load("iris").train), jnp.array([5, 0]), 3)
+      >>> batch["image"].shape, batch["label"].shape
+      ((2, 4), (2, 3))
+    """
     return make_batch(data.images[index], data.labels[index], index, num_classes)
 
 

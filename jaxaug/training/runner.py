@@ -53,7 +53,11 @@ def make_batch(images: jax.Array, labels: jax.Array, index: jax.Array, num_class
 
 
 def check_batch_size(batch_size: int, num_examples: int) -> None:
-    """Raises unless this many examples fill at least one batch."""
+    """Raises `ValueError` unless this many examples fill at least one batch.
+
+    Example:
+      >>> check_batch_size(32, 150)
+    """
     check_size("fit", "batch_size", batch_size, 1)
     if batch_size > num_examples:
         raise ValueError(f"fit takes a batch size of at most the {num_examples} training examples; got {batch_size}.")

@@ -37,5 +37,18 @@ def with_trained_params(params: Any, part: Any, trained: TrainablePart) -> Any:
 
 
 def abstract_variables(model: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Returns shapes and dtypes of the `initial_variables` of a model, without computing them."""
+    """The shapes and dtypes of a model's variables, computed without any memory for them.
+
+    Args:
+      model: Linen module with the `train=` argument of `create_model`'s networks.
+      shape: shape of one example, `(H, W, C)` or `(D,)`.
+
+    Returns:
+      {"params", "batch_stats"} of `jax.ShapeDtypeStruct`, as `load_variables` takes them.
+
+    Example:
+      >>> from jaxaug import create_model
+      >>> abstract_variables(create_model("mlp", 3), (4,))["params"]["classifier"]["bias"].shape
+      (3,)
+    """
     return jax.eval_shape(lambda key: initial_variables(key, model, shape), jax.random.key(0))
