@@ -106,7 +106,7 @@ def fit(
     mesh, reading = data_mesh(), reading or ReadOptions()
     with jax.set_mesh(mesh):
         state = shard_state(state, shard_optimizer=shard_optimizer)
-        runner = _make_runner(
+        runner = make_runner(
             train_step,
             state,
             dataset,
@@ -129,7 +129,7 @@ def fit(
         )
 
 
-def _make_runner(
+def make_runner(
     train_step: TrainStep,
     state: TrainState,
     dataset: Dataset,
@@ -218,9 +218,12 @@ def run_epoch(
         for step, program, inputs in programs:
             if hooks.should_stop():
                 return state, totals, True
-            state, totals, done = program(state, totals, *inputs)
+            # All arguments of a compiled program are on the device. A transfer would be a mistake, and raises.
+            with jax.transfer_guard("disallow" if program in runner.called else "allow"):
+                state, totals = program(state, totals, *inputs)
+            runner.called.add(program)
             # Two programs in flight keep the device busy; with more, Python would run ahead of the progress it shows.
-            in_flight.append(done)
+            in_flight.append(totals["examples"])
             if len(in_flight) > 2:
                 in_flight.popleft().block_until_ready()
             if time.perf_counter() - last_progress > hooks.seconds_between_progress:

@@ -20,7 +20,7 @@ class Progress(NamedTuple):
 class Hooks:
     """Callbacks of `fit`. Override the ones you need; by default they do nothing.
 
-    State and totals are donated to the next training step. A hook that keeps them must copy them.
+    The state is donated to the next training step. A hook that keeps it must copy it.
 
     Example:
       >>> class Printed(Hooks):

@@ -7,7 +7,7 @@ networks with convolutions. In all other cases it takes the scan.
 
 import copy
 import math
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax
@@ -160,24 +160,23 @@ class InMemoryRunner:
             epoch, position = jnp.divmod(state.step, steps_per_epoch)
             return sampled_order(sampling, state.key, epoch, labels, num_classes), position
 
-        def steps_of(size: int, length: int | None) -> Callable[..., tuple[TrainState, Totals, jax.Array]]:
+        def steps_of(size: int, length: int | None) -> Program:
             """Returns one step on `size` examples, or a scan over `length` such steps."""
 
             def steps(
                 state: TrainState, totals: Totals, data: DeviceSplit, order: jax.Array
-            ) -> tuple[TrainState, Totals, jax.Array]:
+            ) -> tuple[TrainState, Totals]:
                 def one_step(carry: tuple[TrainState, Totals], _: None) -> tuple[tuple[TrainState, Totals], None]:
                     state, totals = carry
                     start = (state.step % steps_per_epoch) * batch_size
                     index = jax.lax.dynamic_slice(order, (start,), (size,))
-                    after, metrics = train_step(state, shard_batch(gathered_batch(data, index, num_classes)))
+                    batch = make_batch(data.images[index], data.labels[index], index, num_classes)
+                    after, metrics = train_step(state, shard_batch(batch))
                     return (after, accumulate(totals, metrics, state.step, size)), None
 
                 if length is None:
-                    (state, totals), _ = one_step((state, totals), None)
-                else:
-                    (state, totals), _ = jax.lax.scan(one_step, (state, totals), length=length)
-                return state, totals, totals["examples"]
+                    return one_step((state, totals), None)[0]
+                return jax.lax.scan(one_step, (state, totals), length=length)[0]
 
             return steps
 
@@ -197,7 +196,8 @@ class InMemoryRunner:
         scan = self.engine == "scan"
         self._steps = lambda length: vmapped(steps_of(batch_size, length if scan else None), axes)
         self._last_step = compile_program(vmapped(steps_of(self.remainder, None), axes), self._shardings)
-        self._compiled: dict[int, Program] = {}
+        self._scans: dict[int, Program] = {}
+        self.called: set[Program] = set()
 
     def zero_totals(self) -> Totals:
         """Returns the totals before the first step of an epoch."""
@@ -208,21 +208,16 @@ class InMemoryRunner:
         """Yields (step, program, inputs) for the rest of the state's epoch; `step` are done after the program."""
         order, position = self._epoch_start(state, self.data.labels)
         step = int(np.ravel(jax.device_get(position))[0])  # the same for all members of a population
-        for length, program in self.chunks(step):
-            step += length
-            yield step, program, (self.data, order)
-
-    def chunks(self, position: int) -> Iterator[tuple[int, Program]]:
-        """Yields (steps, program) from a position in the epoch to its end."""
-        while position < self.full_steps:
-            length = min(self.steps_per_scan, self.full_steps - position)
-            if length not in self._compiled:
+        inputs = (self.data, order)
+        while step < self.full_steps:
+            length = min(self.steps_per_scan, self.full_steps - step)
+            if length not in self._scans:
                 # Two threads that arrive here together get the same program.
-                self._compiled.setdefault(length, compile_program(self._steps(length), self._shardings))
-            yield length, self._compiled[length]
-            position += length
+                self._scans.setdefault(length, compile_program(self._steps(length), self._shardings))
+            step += length
+            yield step, self._scans[length], inputs
         if self.remainder:
-            yield 1, self._last_step
+            yield self.steps_per_epoch, self._last_step, inputs
 
     def with_data(self, data: DeviceSplit) -> "InMemoryRunner":
         """Returns a runner with the same programs, for another split of the same shapes."""

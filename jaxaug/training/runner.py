@@ -15,8 +15,8 @@ from jaxaug.checks import check_size
 from jaxaug.training.state import TrainState
 from jaxaug.training.types import Batch, Metrics, Totals
 
-Program = Callable[..., tuple[TrainState, Totals, jax.Array]]
-"""`program(state, totals, *inputs)` takes one or more steps. Its third result is ready when they are done."""
+Program = Callable[..., tuple[TrainState, Totals]]
+"""`program(state, totals, *inputs)` takes one or more steps, and returns the state and the totals after them."""
 
 
 @runtime_checkable
@@ -24,6 +24,7 @@ class Runner(Protocol):
     """Runs the steps of an epoch as compiled programs."""
 
     steps_per_epoch: int
+    called: set[Program]  # the programs that were called before, and so are compiled
 
     def zero_totals(self) -> Totals:
         """Returns the totals before the first step of an epoch."""
@@ -104,26 +105,14 @@ def check_finite(host_totals: dict[str, Any]) -> None:
         raise NonFiniteError(int(host_totals["bad_step"]))
 
 
-def compile_program(steps: Callable[..., tuple[TrainState, Totals, jax.Array]], shardings: Any = None) -> Program:
-    """Returns `steps(state, totals, *inputs) -> (state, totals, done)`, compiled, with state and totals donated.
-
-    `done` is an array that is not donated to the next program: waiting for it is waiting for these steps. After the
-    first call all arguments must already be on the device; a transfer would be a mistake, and raises.
+def compile_program(steps: Program, shardings: Any = None) -> Program:
+    """Returns the steps as a compiled function to which the state is donated.
 
     Args:
       steps: pure function.
       shardings: of the state; None leaves them to the compiler.
     """
-    compiled = False
     # With other shardings, the resulting state would not fit the program that made it.
-    out_shardings = None if shardings is None else (shardings, shardings.step, shardings.step)
-    jitted = jax.jit(steps, donate_argnums=(0, 1), out_shardings=out_shardings)
-
-    def program(state: TrainState, totals: Totals, *inputs: Any) -> tuple[TrainState, Totals, jax.Array]:
-        nonlocal compiled
-        with jax.transfer_guard("disallow" if compiled else "allow"):
-            result = jitted(state, totals, *inputs)
-        compiled = True
-        return result
-
-    return program
+    out_shardings = None if shardings is None else (shardings, shardings.step)
+    # The totals are not donated: they are small, and waiting for those of a program is waiting for its steps.
+    return jax.jit(steps, donate_argnums=0, out_shardings=out_shardings)

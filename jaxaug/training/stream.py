@@ -85,11 +85,10 @@ class StreamRunner:
         def batch_of(stored: StoredBatch) -> Batch:
             return make_batch(stored["image"], stored["label"], stored["index"], num_classes)
 
-        def one_step(state: TrainState, totals: Totals, stored: StoredBatch) -> tuple[TrainState, Totals, jax.Array]:
+        def one_step(state: TrainState, totals: Totals, stored: StoredBatch) -> tuple[TrainState, Totals]:
             after, metrics = train_step(state, batch_of(stored))
             skipped = totals["skipped"] + jnp.sum(stored["skipped"])
-            totals = {**accumulate(totals, metrics, state.step, len(stored["index"])), "skipped": skipped}
-            return after, totals, totals["examples"]
+            return after, {**accumulate(totals, metrics, state.step, len(stored["index"])), "skipped": skipped}
 
         def order(key: jax.Array, epoch: jax.Array) -> jax.Array:
             return sampled_order(sampling, key, epoch, jnp.asarray(split.labels), num_classes)
@@ -99,6 +98,7 @@ class StreamRunner:
         # One program for each size of a batch: the last batch of an epoch may be smaller.
         sizes = {batch_size, size % batch_size or batch_size}
         self._programs: dict[int, Program] = {count: compile_program(one_step, shardings) for count in sizes}
+        self.called: set[Program] = set()
         stored = _abstract_stored_batch(batch_size, split.images.shape[1:])
         self._metrics = jax.eval_shape(lambda state, stored: train_step(state, batch_of(stored))[1], state, stored)
 

@@ -86,7 +86,7 @@ def trained(runner, state, epochs):
     for _ in range(epochs):
         totals, before = runner.zero_totals(), 0
         for step, program, inputs in runner.programs(state):
-            state, totals, _ = program(state, totals, *inputs)
+            state, totals = program(state, totals, *inputs)
             lengths.append(step - before)
             before = step
         each.append(jax.device_get(totals))
@@ -235,7 +235,14 @@ def test_a_runner_asks_its_own_program_for_convolutions(model, expected):
 @pytest.fixture(scope="module", params=[(10, 1), (21, 2), (65, 1), (130, 1)])
 def scan_runner(request):
     size, batch_size = request.param
-    return make_runner(MLP, NEVER, size, batch_size, "scan")[0]
+    return make_runner(MLP, NEVER, size, batch_size, "scan")
+
+
+def chunks(runner, state, position):
+    """Returns (length, program) of every program from a position in the epoch."""
+    programs = list(runner.programs(dataclasses.replace(state, step=jnp.int32(position))))
+    starts = [position, *(step for step, _, _ in programs)]
+    return [(step - start, program) for start, (step, program, _) in zip(starts, programs, strict=False)]
 
 
 @pytest.mark.parametrize(
@@ -243,26 +250,28 @@ def scan_runner(request):
     [(1e30, 64, 1), (1e10, 64, 10), (2e10, 64, 5), (0.0, 64, 64), (0.0, 3, 3), (0.0, 1, 1)],
 )
 def test_the_chunks_of_a_scan_add_up_to_the_epoch_from_every_position(flops, most, longest, scan_runner, monkeypatch):
+    runner, state = scan_runner
     monkeypatch.setattr(in_memory, "_FLOPS_PER_SCAN", {"cpu": 1e11})
     monkeypatch.setattr(in_memory, "_MAX_STEPS_PER_SCAN", most)
-    monkeypatch.setattr(scan_runner, "steps_per_scan", scan_runner._scan_length(flops))
-    whole = [length for length, _ in scan_runner.chunks(0)]
-    for position in range(scan_runner.steps_per_epoch):
-        lengths = [length for length, _ in scan_runner.chunks(position)]
-        assert sum(lengths) == scan_runner.steps_per_epoch - position
+    monkeypatch.setattr(runner, "steps_per_scan", runner._scan_length(flops))
+    whole = [length for length, _ in chunks(runner, state, 0)]
+    for position in range(runner.steps_per_epoch):
+        lengths = [length for length, _ in chunks(runner, state, position)]
+        assert sum(lengths) == runner.steps_per_epoch - position
     assert max(whole) <= longest
     # Not more chunks than needed, and two lengths of chunk with the odd batch are all that has to be compiled.
-    assert len(whole) == -(-scan_runner.full_steps // longest) + bool(scan_runner.remainder)
-    assert len(set(whole[: -1 if scan_runner.remainder else None])) <= 2
+    assert len(whole) == -(-runner.full_steps // longest) + bool(runner.remainder)
+    assert len(set(whole[: -1 if runner.remainder else None])) <= 2
 
 
 def test_an_epoch_continued_at_the_end_of_any_chunk_runs_the_same_programs(scan_runner, monkeypatch):
+    runner, state = scan_runner
     monkeypatch.setattr(in_memory, "_MAX_STEPS_PER_SCAN", 4)
-    monkeypatch.setattr(scan_runner, "steps_per_scan", scan_runner._scan_length(0.0))
-    whole = list(scan_runner.chunks(0))
+    monkeypatch.setattr(runner, "steps_per_scan", runner._scan_length(0.0))
+    whole = chunks(runner, state, 0)
     for stop in range(len(whole)):
         position = sum(length for length, _ in whole[:stop])
-        assert list(scan_runner.chunks(position)) == whole[stop:]
+        assert chunks(runner, state, position) == whole[stop:]
 
 
 def test_a_batch_larger_than_the_split_is_refused():
@@ -297,7 +306,7 @@ def test_nothing_is_compiled_after_the_first_epoch(engine, monkeypatch):
     try:
         for _ in range(2):
             for _, program, inputs in runner.programs(state):
-                state, totals, _ = program(state, totals, *inputs)
+                state, totals = program(state, totals, *inputs)
         assert compiled == []
         jax.jit(lambda x: x * 3.25)(jnp.ones(3))
         assert compiled != []  # the listener does hear compilations
