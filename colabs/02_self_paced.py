@@ -152,7 +152,7 @@ class Watch(Hooks):
     def __init__(self):
         self.losses, self.variables, self.strategy_state = [], {}, {}
 
-    def on_epoch(self, record, state, sums):
+    def on_epoch(self, record, state, totals):
         """Is called by `fit`."""
         self.losses.append(np.asarray(clean_losses(state.variables, watched)))
         if record["epoch"] in moments:

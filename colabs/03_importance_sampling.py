@@ -108,7 +108,7 @@ class Weights(Hooks):
     def __init__(self):
         self.after = {}
 
-    def on_epoch(self, record, state, sums):
+    def on_epoch(self, record, state, totals):
         """Is called by `fit`."""
         if record["epoch"] in moments:
             self.after[record["epoch"]] = jax.tree.map(jnp.copy, state.variables)

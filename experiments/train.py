@@ -23,8 +23,7 @@ from experiments.run.policy import with_policy_of_file
 from experiments.run.signals import interrupts
 from experiments.run.trainer import Run
 from jaxaug.checks import check_size
-from jaxaug.training import Checkpoints, NonFiniteError, ReadOptions
-from jaxaug.training.checkpoint import complete_steps
+from jaxaug.training import Checkpoints, NonFiniteError, ReadOptions, complete_steps
 from jaxaug.training.integrity import differences
 
 
@@ -136,15 +135,15 @@ def execute(command: Command, experiment: Experiment, directory: RunDirectory) -
         interrupts() as stop,
     ):
         under_way = Run(config, directory, checkpoints, terminal, stop, command.read, command.shard_optimizer)
-        state, sums = experiment.state, None
+        state, totals = experiment.state, None
         if command.resume is not None:
-            state, sums = under_way.restore(state)
-            if sums is None:
+            state, totals = under_way.restore(state)
+            if totals is None:
                 say(f"No checkpoint was written in {directory.path}: the run begins anew.")
             else:
                 say(f"Resuming {directory.path} at step {int(state.step)}.")
         rewinds = command.rewinds if command.on_nonfinite == "rewind" else 0
-        state = under_way.trained(experiment, state, sums, rewinds=rewinds)
+        state = under_way.trained(experiment, state, totals, rewinds=rewinds)
     if stop.signal is not None and int(state.step) < experiment.steps:
         say(f"Stopped at step {int(state.step)}. To go on:\n  {resuming(directory)}")
         return 128 + stop.signal

@@ -96,7 +96,7 @@ def test_order_has_no_circle() -> None:
 @pytest.mark.parametrize(
     ("source", "found"),
     [
-        ("import jaxaug.training.loop", {"training"}),
+        ("import jaxaug.training.fit", {"training"}),
         ("from jaxaug.models import create_model", {"models"}),
         ("from jaxaug import data, mix", {"data", "mix"}),
         ("def f():\n    from ..search import affinity", {"search"}),

@@ -7,10 +7,7 @@ from typing import Any
 import jax
 
 from jaxaug.data import Dataset
-from jaxaug.training import Hooks, TrainState, fit
-from jaxaug.training.engine import Sums
-from jaxaug.training.loop import Record
-from jaxaug.training.step import EvalStep, TrainStep
+from jaxaug.training import EvalStep, Hooks, Record, Totals, TrainState, TrainStep, fit
 
 
 def seconds_beside_fit(
@@ -31,7 +28,7 @@ def seconds_beside_fit(
         def should_stop(self) -> bool:
             return len(seconds["fit"]) > repetitions  # before the last epoch ends, which is evaluated
 
-        def on_epoch(self, record: Record, state: TrainState, sums: Sums) -> None:
+        def on_epoch(self, record: Record, state: TrainState, totals: Totals) -> None:
             seconds["fit"].append(examples / record["examples_per_second"])
             for name, call in contenders.items():
                 began = time.perf_counter()

@@ -13,9 +13,18 @@ import tyro
 from experiments.benchmark.fit_in_turns import seconds_beside_fit
 from experiments.benchmark.timing import header, provenance, ratio_row, seconds_in_turns
 from jaxaug import chain, create_model, crop, data, flip_left_right, mixup, never, on_images, on_pairs, ricap
-from jaxaug.training import TrainState, init_state, make_eval_step, make_optimizer, make_train_step
-from jaxaug.training.device_data import device_split
-from jaxaug.training.engine import Engine, EpochRunner
+from jaxaug.training import (
+    Engine,
+    InMemoryRunner,
+    TrainState,
+    device_split,
+    init_state,
+    make_eval_step,
+    make_optimizer,
+    make_train_step,
+)
+from jaxaug.training.fit import run_epoch
+from jaxaug.training.population_runner import Silent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +103,7 @@ class Setting:
     def engine_epoch(self, engine: Engine) -> Epoch:
         """Returns a call of an epoch by one of the engines, data on the device."""
         state, split = self.state(), device_split(self.dataset.train)
-        runner = EpochRunner(
+        runner = InMemoryRunner(
             self.train_step,
             state,
             split,
@@ -105,11 +114,8 @@ class Setting:
 
         def call() -> Any:
             nonlocal state
-            sums = runner.zero_sums()
-            order, _ = runner.epoch_start(state)
-            for _, program in runner.programs(0):
-                state, sums, _ = program(state, sums, runner.data, order)
-            return state.params, sums
+            state, totals, _ = run_epoch(runner, state, runner.zero_totals(), 0, 1, Silent())
+            return state.params, totals
 
         return call
 

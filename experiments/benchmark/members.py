@@ -10,12 +10,9 @@ import jax
 
 from jaxaug import create_model, never
 from jaxaug.data import Dataset
-from jaxaug.training import init_population, make_optimizer, make_train_step
-from jaxaug.training.cores import cpu_count
-from jaxaug.training.device_data import device_split
-from jaxaug.training.engine import EpochRunner
-from jaxaug.training.loop import run_epoch
-from jaxaug.training.population_engines import Silent, stacked
+from jaxaug.training import InMemoryRunner, cpu_count, device_split, init_population, make_optimizer, make_train_step
+from jaxaug.training.fit import run_epoch
+from jaxaug.training.population_runner import Silent, stack
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,10 +32,8 @@ class Setting:
         alone = init_population(keys, model, optimizer, never(), shape=self.dataset.shape, num_examples=split.size)
         together = members_of_a_program > 1
         starts = range(0, self.members, members_of_a_program)
-        states = [
-            stacked(alone[start : start + members_of_a_program]) if together else alone[start] for start in starts
-        ]
-        runner = EpochRunner(
+        states = [stack(alone[start : start + members_of_a_program]) if together else alone[start] for start in starts]
+        runner = InMemoryRunner(
             make_train_step(model, optimizer, never()),
             states[0],
             split,
@@ -61,5 +56,5 @@ class Setting:
         return calls | ({"vmap": self.epoch(math.ceil(self.members / threads), threads)} if vmap else {})
 
 
-def _after_an_epoch(runner: EpochRunner, state: Any) -> Any:
-    return run_epoch(runner, state, runner.zero_sums(), 0, 1, Silent())[0]
+def _after_an_epoch(runner: InMemoryRunner, state: Any) -> Any:
+    return run_epoch(runner, state, runner.zero_totals(), 0, 1, Silent())[0]

@@ -9,7 +9,7 @@ from experiments.benchmark.steps import random_batch, step_call
 from experiments.benchmark.timing import header, keep_freed_memory, provenance, ratio_row, seconds_in_turns
 from jaxaug import chain, create_model, crop, cutout, flip_left_right, on_images
 from jaxaug.sampling import Strategy, always, batch_augmented, importance_sampled, max_loss, self_paced
-from jaxaug.training import Scorer, every, make_optimizer, network_scorer, proxy_scorer
+from jaxaug.training import Scorer, make_optimizer, network_scorer, proxy_scorer, score_every
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ def contenders(command: Command) -> dict[str, tuple[Strategy, Scorer | None, str
         "a cnn of width 8 that learns along": proxy_scorer(
             create_model("cnn", CLASSES, width=8), make_optimizer(learning_rate=0.01)
         ),
-        "every 4th step": every(network_scorer(model), 4),
+        "every 4th step": score_every(network_scorer(model), 4),
     }
     four = importance_sampled(AUGMENT, num_candidates=4)
     return {

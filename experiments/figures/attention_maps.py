@@ -28,9 +28,7 @@ from jaxaug.explain import (
     overlay,
 )
 from jaxaug.models import Network
-from jaxaug.training.device_data import DeviceSplit, gathered_batch
-from jaxaug.training.load_weights import SavedVariables, saved_variables
-from jaxaug.training.variables import HEAD, variables_form
+from jaxaug.training import HEAD, DeviceSplit, SavedVariables, abstract_variables, gathered_batch, load_variables
 
 Method = Literal["cam", "grad_cam", "guided_grad_cam"]
 Explain = Callable[..., dict[str, jax.Array]]
@@ -59,7 +57,7 @@ def trained(run: StoredRun, data: DataConfig) -> Trained:
     if model.trunk.total_stride is None:
         raise ValueError(f"networks with maps of features are expected; {run.path} has {config.model}, without any.")
     try:
-        saved = saved_variables(run.directory.checkpoints, variables_form(model, dataset.shape))
+        saved = load_variables(run.directory.checkpoints, abstract_variables(model, dataset.shape))
     except (FileNotFoundError, ValueError) as error:
         raise ValueError(f"a run with a checkpoint is expected; of {run.path}, {error}") from None
     return Trained(run, dataset, model, saved)

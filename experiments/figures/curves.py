@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxaug.training.loop import Record
+from jaxaug.training import Record
 
 PANEL = (4.5, 3.5)  # inches, with one row of the legend
 _STYLES = ("-", "--", "-.", ":")  # beside the colors, for who cannot tell them apart

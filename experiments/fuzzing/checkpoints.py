@@ -16,9 +16,8 @@ from experiments.fuzzing.images import MARKS, NUMBERS
 from experiments.fuzzing.mutation import TOKENS, encoded, mutated, mutated_tree
 from jaxaug.models import create_model
 from jaxaug.sampling import never
-from jaxaug.training import Checkpoints, TrainState, init_state, make_optimizer
+from jaxaug.training import Checkpoints, TrainState, init_state, load_variables, make_optimizer
 from jaxaug.training.integrity import sha256
-from jaxaug.training.load_weights import saved_variables
 
 CONFIG = {"model": "mlp", "optimizer": {"learning_rate": 0.1, "milestones": [60, 120]}}
 DESCRIPTION = pathlib.Path("0/about/metadata")
@@ -71,7 +70,7 @@ def checkpoints(folder: pathlib.Path) -> Target:
                 restored, _ = damaged.restore(state)
             assert jax.tree.structure(restored) == jax.tree.structure(state), "a state of another form"
         else:
-            found = saved_variables(path, state.variables)
+            found = load_variables(path, state.variables)
             assert found.step == 0, "a step that was not saved"
 
     return Target("checkpoints", 0.005, given, read, seconds=10.0, gibibytes=0.5)

@@ -22,9 +22,11 @@ from jaxaug.checks import check_number
 from jaxaug.models import pooling
 from jaxaug.models.registry import FIXED_ARGS
 from jaxaug.training import (
+    EvalStep,
     Scorer,
     TrainState,
-    every,
+    TrainStep,
+    check_batch_size,
     init_state,
     log_prior,
     make_eval_step,
@@ -33,9 +35,8 @@ from jaxaug.training import (
     make_train_step,
     network_scorer,
     proxy_scorer,
+    score_every,
 )
-from jaxaug.training.engine import check_batch_size
-from jaxaug.training.step import EvalStep, TrainStep
 
 Normalize = Callable[[jax.Array], jax.Array]
 
@@ -128,7 +129,7 @@ def built_scorer(config: Config, num_classes: int, normalize: Normalize, optimiz
         scorer = proxy_scorer(
             built_model(Config(model=score.model, dtype=dtype), num_classes), optimizer, normalize=normalize
         )
-    return scorer if score.every == 1 else every(scorer, score.every)
+    return scorer if score.every == 1 else score_every(scorer, score.every)
 
 
 def _functions(package: Any, arguments: tuple[str, ...]) -> dict[str, Callable[..., Any]]:

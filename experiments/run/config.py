@@ -9,8 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from jaxaug.checks import one_line
 from jaxaug.data import OnCorrupt
-from jaxaug.training.engine import Engine, Sampling
-from jaxaug.training.optimizer import DecayedKind, OptimizerKind, ScheduleKind
+from jaxaug.training import DecayedKind, Engine, OptimizerKind, Sampling, ScheduleKind
 
 
 @dataclasses.dataclass(frozen=True)

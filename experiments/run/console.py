@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from experiments.run.distributed import by_the_first
-from jaxaug.training.loop import Progress, Record
+from jaxaug.training import Progress, Record
 
 
 def exit_status(run: Callable[[], int | None], *mistakes: type[Exception]) -> int:

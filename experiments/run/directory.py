@@ -21,8 +21,7 @@ from experiments.run.config import Config, as_json, from_json
 from experiments.run.distributed import by_the_first
 from experiments.run.lock import LOCK
 from jaxaug.checks import one_line
-from jaxaug.training.cores import cpu_count
-from jaxaug.training.loop import Record
+from jaxaug.training import Record, cpu_count
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict
 
 from experiments.run.config import Config, as_json
 from experiments.run.directory import RunDirectory, stored_run
-from jaxaug.training.loop import Record
+from jaxaug.training import Record
 
 
 @dataclasses.dataclass(frozen=True)

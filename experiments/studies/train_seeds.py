@@ -11,6 +11,9 @@ import jax.numpy as jnp
 from jaxaug.data import Dataset
 from jaxaug.sampling import Strategy
 from jaxaug.training import (
+    HEAD,
+    Record,
+    Sampling,
     TrainState,
     fit_population,
     init_population,
@@ -19,9 +22,6 @@ from jaxaug.training import (
     make_schedule,
     make_train_step,
 )
-from jaxaug.training.engine import Sampling
-from jaxaug.training.loop import Record
-from jaxaug.training.variables import HEAD
 
 
 def train_seeds(

@@ -91,7 +91,7 @@ def affinities_by(
 
     Candidates with the same structure share one compilation, also between calls.
     """
-    from jaxaug.training.device_data import device_split, gathered_batch
+    from jaxaug.training import device_split, gathered_batch
 
     data = device_split(validation)
     batch = gathered_batch(data, jnp.arange(data.size, dtype=jnp.int32), num_classes)

@@ -16,34 +16,39 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from jaxaug.checks import check_size, one_line
-from jaxaug.training.engine import Sums
 from jaxaug.training.integrity import differences, fingerprints, sha256, structure
 from jaxaug.training.state import TrainState
+from jaxaug.training.types import Totals
 
-# Why a disk takes nothing more.
+# Why a file system refuses to write.
 _REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
 
 
 class SaveError(OSError):
-    """A checkpoint could not be written; those before it are whole."""
+    """A checkpoint could not be written; the earlier ones are intact."""
 
 
 def complete_steps(directory: pathlib.Path) -> list[int]:
-    """Returns the steps of the complete checkpoints in a directory of `Checkpoints`, ascending."""
+    """The steps of the complete checkpoints in a directory of `Checkpoints`, ascending.
+
+    Example:
+      >>> complete_steps(pathlib.Path("no/such/directory"))
+      []
+    """
     paths = directory.iterdir() if directory.is_dir() else ()
     return sorted(int(path.name) for path in paths if path.name.isdigit())
 
 
 class Checkpoints:
-    """The checkpoints in one directory: the last ones, and the best by validation accuracy.
+    """The checkpoints in one directory: the latest ones, and the best by validation accuracy.
 
-    A checkpoint appears under its step's number only when it is complete, so a run that is killed while it writes
-    leaves the one before.
+    A checkpoint gets its name, the number of its step, when it is complete. A run that is killed while it writes one
+    leaves the previous checkpoint intact.
 
     Args:
-      directory: where they are kept; made if it is not there.
-      keep: how many of the last checkpoints are kept, at least 1.
-      config: what the run is, as JSON-able data; kept in every checkpoint, and compared when one is restored.
+      directory: where they are kept; created if it does not exist.
+      keep: how many of the latest checkpoints to keep, at least 1.
+      config: the configuration of the run, as JSON data; saved in every checkpoint, and compared on restoring.
 
     Example:
       >>> import tempfile
@@ -73,27 +78,27 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Returns the steps of the complete checkpoints, ascending."""
-        # Not the manager's: it counts a checkpoint from the moment that it begins to write it.
+        # Not the manager's steps: it counts a checkpoint as soon as it starts to write it.
         return complete_steps(self.directory)
 
-    def save(self, state: TrainState, sums: Sums, *, validation_accuracy: float | int | None = None) -> None:
-        """Begins to write the state, and the sums of its epoch so far; returns before they are on disk.
+    def save(self, state: TrainState, totals: Totals, *, validation_accuracy: float | int | None = None) -> None:
+        """Starts to write the state and the totals of its epoch so far; returns before they are on disk.
 
         Raises:
-          ValueError: there is a checkpoint of a later step already.
-          SaveError: this checkpoint, or the one begun before it, could not be written; that of the last may come out
-            in `wait` and `close` only.
+          ValueError: there already is a checkpoint of a later step.
+          SaveError: this checkpoint or the previous one could not be written; for the last checkpoint, only `wait` or
+            `close` may raise it.
         """
         step = int(jax.device_get(state.step))
         if step in self._manager.all_steps():
             return
-        # Copied: the next training step reuses the state's buffers while orbax still reads them.
+        # Copied, since the next training step reuses the state's buffers while orbax still reads them.
         tree = jax.tree.map(jnp.copy, _plain(state))
         about = {
             "config": self._config,
             "structure": structure(tree),
             "fingerprints": fingerprints(tree),
-            "sums": {name: value.tolist() for name, value in jax.device_get(sums).items()},
+            "sums": {name: value.tolist() for name, value in jax.device_get(totals).items()},
         }
         with self._save_errors():
             written = self._manager.save(
@@ -105,24 +110,26 @@ class Checkpoints:
             )
         if not written:
             latest = max(self._manager.all_steps())
-            raise ValueError(f"step {step} comes before step {latest}, which {self.directory} already holds.")
+            raise ValueError(
+                f"expected a step after {latest}, the latest checkpoint in {self.directory}; got step {step}. Restore "
+                "that checkpoint, or save to another directory."
+            )
 
-    def restore(self, state: TrainState) -> tuple[TrainState, Sums]:
-        """The state and sums of the newest checkpoint that is whole.
+    def restore(self, state: TrainState) -> tuple[TrainState, Totals]:
+        """The state and totals of the newest intact checkpoint.
 
         Args:
-          state: a state of the same run, whose structure, shapes and dtypes are expected, and on whose devices the
-            result lies.
+          state: a state of the same run: the checkpoint must have its structure, shapes and dtypes, and the result is
+            on its devices, which need not be those that saved the checkpoint.
 
         Returns:
-          State and sums as they were saved, on any number of devices. A checkpoint that cannot be read, or whose bits
-          are not those that were saved, is named in a warning and set aside under another name, and the one before it
-          is taken.
+          State and totals, bit-identical to those saved. A checkpoint that cannot be read, or that differs from what
+          was saved, is renamed with a warning, and the previous one is restored.
 
         Raises:
-          FileNotFoundError: there is no checkpoint that is whole.
-          ValueError: the checkpoint is of another config or of another structure; the sentence names what differs.
-          SaveError: the checkpoint that was being written could not be.
+          FileNotFoundError: there is no intact checkpoint.
+          ValueError: the checkpoint has another config or structure; the message says what differs.
+          SaveError: a checkpoint that was still being written failed.
         """
         self.wait()
         plain = _plain(state)
@@ -130,41 +137,42 @@ class Checkpoints:
         for step in reversed(self.steps()):
             try:
                 about = self._about(step)
-            except Exception as error:  # whatever a damaged file makes of its reader
+            except Exception as error:  # a damaged file can raise anything
                 self._set_aside(step, error)
                 continue
             for what, ours in (("config", self._config), ("structure", structure(plain))):
                 if difference := differences(about[what], ours):
                     raise ValueError(
-                        f"the checkpoint of step {step} in {self.directory} is of another {what}: {difference}."
+                        f"the checkpoint of step {step} in {self.directory} is of another {what}: {difference}. Resume "
+                        f"with the same {what}, or start a new run in another directory."
                     )
             try:
                 wanted = ocp.args.Composite(state=ocp.args.StandardRestore(expected))
                 restored = self._manager.restore(step, args=wanted)["state"]
                 if fingerprints(restored) != about["fingerprints"]:
-                    raise ValueError("its arrays are not those that were saved")
-                # JSON keeps a float32 exactly, and tells counts from sums.
-                sums = {
+                    raise ValueError("its arrays differ from those that were saved")
+                # JSON stores a float32 exactly, and keeps integers and floats apart.
+                totals = {
                     n: jnp.asarray(v, jnp.int32 if isinstance(v, int) else jnp.float32)
                     for n, v in about["sums"].items()
                 }
             except Exception as error:
                 self._set_aside(step, error)
                 continue
-            return jax.tree.map(_as_before, state, restored), sums
+            return jax.tree.map(_as_before, state, restored), totals
         raise FileNotFoundError(f"there is no checkpoint that can be read in {self.directory}.")
 
     def _about(self, step: int) -> dict[str, Any]:
-        """Returns what a checkpoint says of itself, once its digest has been checked."""
+        """Returns the description of a checkpoint, after checking its digest."""
         about = self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
         if about.pop("sha256") != sha256(about):
-            raise ValueError("its description is not the one that was saved")
+            raise ValueError("its description differs from the one that was saved")
         if lacking := {"config", "structure", "fingerprints", "sums"} - about.keys():
-            raise ValueError(f"its description lacks {min(lacking)}")
+            raise ValueError(f"its description has no {min(lacking)}")
         return about
 
     def _set_aside(self, step: int, error: Exception) -> None:
-        """Renames a damaged checkpoint, so that its step can be written again and nothing is deleted."""
+        """Renames a damaged checkpoint, so that its step can be saved again and nothing is deleted."""
         names = (
             f"{self.directory.name}-unreadable-{step}{end}"
             for end in itertools.chain([""], (f"-{n}" for n in itertools.count(2)))
@@ -174,27 +182,27 @@ class Checkpoints:
         self._manager.reload()
         warnings.warn(
             f"the checkpoint of step {step} cannot be read ({_first_line(error)}); it was moved to {aside}, and the "
-            "one before it is used.",
+            "previous one is used.",
             stacklevel=3,
         )
 
     @contextlib.contextmanager
     def _save_errors(self) -> Iterator[None]:
-        """Makes one error of the many that orbax and tensorstore raise, then or later, where a write fails."""
+        """Raises `SaveError` in place of the many errors that orbax and tensorstore raise if a write fails."""
         try:
             yield
         except Exception as error:
-            words = map(os.strerror, _REFUSALS)  # in what they say of it, pages long
+            words = map(os.strerror, _REFUSALS)  # one of them is somewhere in a message of several pages
             reason = next((word for word in words if word in str(error)), None) or _first_line(error)
             raise SaveError(f"A checkpoint could not be written to {self.directory}: {reason}.") from error
 
     def wait(self) -> None:
-        """Waits until what was saved is on disk."""
+        """Waits until the saved checkpoints are on disk."""
         with self._save_errors():
             self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Waits, and ends the background writers."""
+        """Waits until the saved checkpoints are on disk, and ends the background threads."""
         with self._save_errors():
             try:
                 self._manager.wait_until_finished()
@@ -210,7 +218,7 @@ class Checkpoints:
         try:
             self.close()
         except SaveError:
-            if error is None:  # else what went wrong first is what is told
+            if error is None:  # otherwise the first error is the one to report
                 raise
 
 
@@ -219,12 +227,12 @@ def _first_line(error: Exception) -> str:
 
 
 def _plain(state: TrainState) -> TrainState:
-    """Returns the state with its keys as plain numbers, since orbax writes arrays."""
+    """Returns the state with its keys as plain integers, since orbax writes arrays only."""
     return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, state)
 
 
 def _as_before(like: jax.Array, leaf: jax.Array) -> jax.Array:
-    """Returns a leaf of a plain state as the key it was, if it was one."""
+    """Returns a leaf of a plain state, converted back to a key if `like` is one."""
     return jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(like)) if _is_key(like) else leaf
 
 

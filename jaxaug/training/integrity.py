@@ -1,4 +1,4 @@
-"""Whether a saved state is the one that is expected, and whole."""
+"""Checks that a saved state is intact and is the one that is expected."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from jaxaug.checks import described, one_line
 
 
 def differences(given: Any, expected: Any) -> str:
-    """Returns the entries in which two nested dicts differ, as `optimizer.learning_rate is 0.2, not 0.1`."""
+    """Returns how two nested dicts differ, as in `optimizer.learning_rate is 0.2, not 0.1`; "" if they are equal."""
     left, right = _flat(given), _flat(expected)
     names = sorted(name for name in left.keys() | right.keys() if left.get(name, _MISSING) != right.get(name, _MISSING))
     parts = ((name, *(repr(side.get(name, _MISSING)) for side in (left, right))) for name in names)
@@ -36,21 +36,21 @@ def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def structure(tree: Any) -> dict[str, str]:
-    """Returns dtype and shape of every leaf, by its path."""
+    """Returns dtype and shape of each leaf, by its path."""
     return {jax.tree_util.keystr(path): described(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 def fingerprints(tree: Any) -> dict[str, int]:
-    """Returns a number per leaf that changes with any one of its words."""
+    """Returns a checksum of each leaf, by its path; a change of any one of its words changes it."""
     leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(_leaf_sums(tree)))
     return {jax.tree_util.keystr(path): int(number) for path, number in leaves}
 
 
 @jax.jit
 def _leaf_sums(tree: Any) -> Any:
-    """Returns Σ_i (2 i + 1) w_i mod 2^32 over the words of every leaf, computed where the leaf lies.
+    """Returns Σ_i (2 i + 1) w_i mod 2^32 over the words of each leaf, computed on the leaf's devices.
 
-    The factors are odd, so they have inverses mod 2^32: a change of one word always changes the sum.
+    The factors are odd, so they have inverses mod 2^32, and a change of one word always changes the sum.
     """
 
     def weighted_sum(leaf: jax.Array) -> jax.Array:
@@ -64,5 +64,5 @@ def _leaf_sums(tree: Any) -> Any:
 
 
 def sha256(data: dict[str, Any]) -> str:
-    """Returns a digest of data that JSON can hold."""
+    """Returns the SHA-256 digest of JSON data."""
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The weights of a finished run, from its checkpoints, which are only read."""
+"""Loads the weights of a finished run from its checkpoints, which stay unchanged."""
 
 import json
 import pathlib
@@ -12,26 +12,44 @@ from jaxaug.training.integrity import differences, fingerprints, sha256, structu
 
 
 class SavedVariables(NamedTuple):
-    """What a network is applied with in inference, and when that was saved."""
+    """The variables of a network in inference, and the step at which they were saved."""
 
     step: int
     variables: dict[str, Any]  # "params" and "batch_stats"
 
 
-def saved_variables(
+def load_variables(
     directory: str | pathlib.Path, like: dict[str, Any], *, what: str = "network", without: str | None = None
 ) -> SavedVariables:
-    """Returns what the newest whole checkpoint holds: the moving average of the weights where the run keeps one.
+    """The variables in the newest intact checkpoint: the moving average of the weights, if the run has one.
 
     Args:
-      directory: of the run's `Checkpoints`.
-      like: {"params", "batch_stats"}: arrays of the shapes and dtypes that are expected, or `jax.ShapeDtypeStruct`.
-      what: what they are, for messages.
+      directory: of the run's `Checkpoints`; it is only read.
+      like: {"params", "batch_stats"} of the expected shapes and dtypes: arrays, or `abstract_variables`.
+      what: what the variables belong to, for messages.
       without: a name in "params" that `like` leaves out.
 
+    Returns:
+      The step of the checkpoint, and its {"params", "batch_stats"}. A checkpoint that cannot be read is named in a
+      warning, and the previous one is taken.
+
     Raises:
-      FileNotFoundError: there is no checkpoint that is whole.
-      ValueError: it holds other variables; the sentence names what differs.
+      FileNotFoundError: there is no intact checkpoint.
+      ValueError: the checkpoint has other variables; the message says what differs.
+
+    Example:
+      >>> import tempfile
+      >>> import jax, optax
+      >>> from jaxaug import create_model, never
+      >>> from jaxaug.training import Checkpoints, abstract_variables, init_state
+      >>> model = create_model("mlp", 2)
+      >>> state = init_state(jax.random.key(0), model, optax.sgd(0.1), never(), shape=(3,), num_examples=4)
+      >>> with tempfile.TemporaryDirectory() as directory:
+      ...     with Checkpoints(directory) as checkpoints:
+      ...         checkpoints.save(state, {})
+      ...     step, variables = load_variables(directory, abstract_variables(model, (3,)))
+      >>> step, bool((variables["params"]["classifier"]["kernel"] == state.params["classifier"]["kernel"]).all())
+      (0, True)
     """
     directory = pathlib.Path(directory).resolve()
     expected = structure(like)
@@ -39,31 +57,31 @@ def saved_variables(
     for step in steps:
         path = directory / str(step)
         try:
-            # Not through `Checkpoints`, which tidies its directory up and sets damaged checkpoints aside.
+            # Not through `Checkpoints`, which cleans up its directory and renames damaged checkpoints.
             about = json.loads((path / "about" / "metadata").read_text())
             if about.pop("sha256") != sha256(about):
-                raise ValueError("its description is not the one that was saved")
+                raise ValueError("its description differs from the one that was saved")
             found = _of_inference(about["structure"], without)
             if found == expected:
                 variables = _restored(path / "state", like, averaged=_averaged(about["structure"]))
                 if fingerprints(variables) != _of_inference(about["fingerprints"], without):
-                    raise ValueError("its arrays are not those that were saved")
+                    raise ValueError("its arrays differ from those that were saved")
                 return SavedVariables(step, variables)
-        except Exception as error:  # whatever a damaged file makes of its reader
+        except Exception as error:  # a damaged file can raise anything
             reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-            warnings.warn(f"the checkpoint {path} cannot be read ({reason}); one before it is used.", stacklevel=3)
+            warnings.warn(f"the checkpoint {path} cannot be read ({reason}); the previous one is used.", stacklevel=3)
             continue
         raise ValueError(f"the checkpoint {path} is of another {what}: {_first_difference(found, expected)}.")
     raise FileNotFoundError(f"there is no checkpoint that can be read in {directory}.")
 
 
 def _averaged(entries: dict[str, Any]) -> bool:
-    """Returns whether a run keeps a moving average, from the paths of the leaves of its state."""
+    """Returns whether the saved state has a moving average, from the paths of its leaves."""
     return any(path.startswith(".average[") for path in entries)
 
 
 def _of_inference(entries: dict[str, Any], without: str | None) -> dict[str, Any]:
-    """Returns the entries of the leaves that inference takes, by their paths in {"params", "batch_stats"}."""
+    """Returns the entries of the leaves that inference needs, by their paths in {"params", "batch_stats"}."""
     prefixes = {".average": ""} if _averaged(entries) else {f".{n}": f"['{n}']" for n in ("params", "batch_stats")}
     named = {
         new + path.removeprefix(old): value
@@ -75,14 +93,14 @@ def _of_inference(entries: dict[str, Any], without: str | None) -> dict[str, Any
 
 
 def _first_difference(found: dict[str, str], expected: dict[str, str]) -> str:
-    """Returns the first entry in which they differ, and how many more there are: of another network, hundreds."""
+    """Returns the first difference and how many more there are: another network has hundreds."""
     paths = sorted(p for p in found.keys() | expected.keys() if found.get(p) != expected.get(p))
     first = differences(*({p: d[p] for p in paths[:1] if p in d} for d in (found, expected)))
     return first + (f", and {len(paths) - 1} more" if len(paths) > 1 else "")
 
 
 def _restored(path: pathlib.Path, like: dict[str, Any], *, averaged: bool) -> dict[str, Any]:
-    """Returns the part of a saved state that is as `like`."""
+    """Returns the variables of a saved state that have the structure of `like`."""
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
 
     def wanted_leaf(leaf: Any) -> jax.ShapeDtypeStruct:

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 
 def cross_entropy(logits: Float[Array, "b k"], labels: Float[Array, "b k"]) -> Float[Array, " b"]:
-    """Returns -Σ_k c_k log softmax(z)_k of every example; for a mixed label it equals Σ_j W_j CE(z, c_j)."""
+    """Returns -Σ_k c_k log softmax(z)_k of each example; for a mixed label, this equals Σ_j W_j CE(z, c_j)."""
     return -jnp.sum(labels * jax.nn.log_softmax(logits, axis=-1), axis=-1)
 
 
@@ -21,6 +21,6 @@ def soft_accuracy(logits: Float[Array, "b k"], labels: Float[Array, "b k"]) -> F
 
 
 def soft_top_accuracy(logits: Float[Array, "b k"], labels: Float[Array, "b k"], top: int = 5) -> Float[Array, " b"]:
-    """Returns the label mass at the `top` largest logits (all of it where there are no more classes)."""
+    """Returns the label mass at the `top` largest logits: all of it if there are no more classes than `top`."""
     _, best = jax.lax.top_k(logits, min(top, logits.shape[-1]))
     return jnp.sum(jnp.take_along_axis(labels, best, axis=-1), axis=-1)

@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules counted in epochs, built from optax."""
+"""Optimizers and learning-rate schedules in epochs, built from optax."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
@@ -24,7 +24,7 @@ def make_schedule(
     factor: float | int = 0.1,
     warmup_epochs: float | int = 0.0,
 ) -> Callable[[Any], jax.Array]:
-    """The learning rate as a function of the step, from a schedule in epochs.
+    """The learning rate as a function of the step, for a schedule given in epochs.
 
     With e = step / steps_per_epoch: "step" is lr factor^#{m in milestones: e >= m}, "cosine" is
     lr (1 + cos(π (e - w) / (E - w))) / 2 after w warm-up epochs of E, "constant" is lr. Warm-up multiplies by
@@ -35,12 +35,12 @@ def make_schedule(
       learning_rate: the peak, above 0.
       epochs: length of the run, above 0.
       steps_per_epoch: steps in an epoch, at least 1.
-      milestones: epochs after which "step" multiplies by `factor`.
-      factor: in (0, 1] as a rule; any number of at least 0.
+      milestones: the epochs at which "step" multiplies by `factor`.
+      factor: usually in (0, 1]; at least 0.
       warmup_epochs: length of the linear warm-up, at least 0.
 
     Returns:
-      A function step -> float32 learning rate, as optax takes it.
+      A function step -> float32 learning rate, an optax schedule.
 
     Raises:
       ValueError: a number is out of its range, or `kind` is unknown.
@@ -61,7 +61,7 @@ def make_schedule(
     check_number("make_schedule", "factor", factor, 0.0)
     check_number("make_schedule", "warmup_epochs", warmup_epochs, 0.0)
     warmup_steps = warmup_epochs * steps_per_epoch
-    # Compared in whole steps: a quotient of floats could fall on the wrong side of a milestone.
+    # Compared in whole steps: a quotient of floats could land on the wrong side of a milestone.
     boundaries = [round(m * steps_per_epoch) for m in milestones]
 
     def rate(step: Any) -> jax.Array:
@@ -81,7 +81,7 @@ def make_schedule(
 
 
 def decay_mask(params: Any) -> Any:
-    """Returns the tree of booleans that is true at kernels: biases, scales and prior parameters must not decay."""
+    """Returns a tree of booleans, true at kernels: biases, scales and prior parameters must not decay."""
     return jax.tree_util.tree_map_with_path(lambda path, _: getattr(path[-1], "key", None) == "kernel", params)
 
 
@@ -95,18 +95,18 @@ def make_optimizer(
     decayed: DecayedKind = "kernels",
     clip_norm: float | int | None = None,
 ) -> optax.GradientTransformation:
-    """SGD with Nesterov momentum, or AdamW, with weight decay where it belongs.
+    """SGD with Nesterov momentum, or AdamW, with weight decay on the kernels only or on all parameters.
 
     "sgd" adds the decay to the gradient, g + λ w, before momentum, as the papers' code does; "adam" decouples it.
 
     Args:
       kind: "sgd" or "adam".
       learning_rate: a number or a schedule.
-      momentum: in [0, 1), of "sgd".
-      nesterov: Nesterov's form of momentum, of "sgd".
+      momentum: in [0, 1); "sgd" only.
+      nesterov: whether to use Nesterov momentum; "sgd" only.
       weight_decay: λ, at least 0.
       decayed: "kernels", or "all" parameters as in the reference code of several papers.
-      clip_norm: the gradient is first scaled to at most this global norm; None leaves it.
+      clip_norm: the gradient is first scaled down to at most this global norm; None does not clip.
 
     Returns:
       An optax transformation.

@@ -1,4 +1,4 @@
-"""Training of many networks that differ in their states alone: in seed, data, or the numbers of an augmentation."""
+"""Training of many networks that differ only in seed, data, or the numbers of their augmentation."""
 
 import dataclasses
 import threading
@@ -13,14 +13,20 @@ import optax
 from jaxaug.checks import check_choice, check_size
 from jaxaug.data import Dataset
 from jaxaug.sampling import Strategy
-from jaxaug.training.cores import cpu_count
-from jaxaug.training.engine import Sampling, holds_convolution
-from jaxaug.training.loop import Record, split_evaluators
-from jaxaug.training.population_engines import Job, Member, members_that_fit, step_jaxpr, together, train_threaded
+from jaxaug.training.evaluation import in_memory_evaluators
+from jaxaug.training.in_memory import has_convolution
+from jaxaug.training.population_runner import (
+    Job,
+    Member,
+    members_that_fit,
+    step_jaxpr,
+    train_threaded,
+    train_vmapped,
+)
+from jaxaug.training.sharding import cpu_count
 from jaxaug.training.state import TrainState, init_state
 from jaxaug.training.step import EvalStep, TrainStep
-
-PopulationEngine = Literal["auto", "vmap", "threads", "one_by_one"]
+from jaxaug.training.types import PopulationEngine, Record, Sampling
 
 
 def init_population(
@@ -30,21 +36,21 @@ def init_population(
     strategy: Strategy,
     **options: Any,
 ) -> list[TrainState]:
-    """The states of runs that have taken no step, one per key, made by one compiled program.
+    """The states of several runs at step 0, one per key, computed by one compiled program.
 
     Args:
       keys: typed PRNG keys, one per member.
-      model: as `init_state` takes it.
-      optimizer: as `init_state` takes it.
-      strategy: as `init_state` takes it. With `always(augment, in_state=True)` the members can have different numbers:
-        `dataclasses.replace(state, strategy_state=another_augment)`, an array in it for one member alone.
+      model: as in `init_state`.
+      optimizer: as in `init_state`.
+      strategy: as in `init_state`. With `always(augment, in_state=True)`, each member can have its own numbers: set
+        them with `dataclasses.replace(state, strategy_state=another_augment)`.
       **options: of `init_state`: `shape`, `num_examples`, ...
 
     Returns:
-      The states of `init_state`, to float rounding.
+      The states that `init_state` returns, up to float rounding.
 
     Raises:
-      ValueError: there are no keys, or what `init_state` raises.
+      ValueError: there are no keys, or `init_state` raises it.
 
     Example:
       >>> import jax, optax
@@ -76,41 +82,44 @@ def fit_population(
     eval_every: int = 1,
     on_epoch: Callable[[int], object] | None = None,
 ) -> tuple[list[TrainState | None], list[list[Record]]]:
-    """The states after training, and the records of every member: what `fit` gives each alone, to float rounding.
+    """Trains many networks, each with the result that `fit` gives it alone, up to float rounding.
 
-    Members differ in their states: in the key, so in weights, order and noise, and in what a strategy keeps there, such
-    as the numbers of `always(augment, in_state=True)`. One program serves all whose states have the same form.
+    Members differ in their states: in the key, so in weights, order and noise, and in the state of the strategy, such
+    as the numbers of `always(augment, in_state=True)`. All members whose states have the same structure share their
+    compiled programs.
 
-    By "vmap" it takes a step of many members at a time, spread over the devices where there are several, and on a CPU
-    over threads; by "threads" it trains each alone, several side by side, and by "one_by_one" one after another. On a
-    CPU, a convolution with weights for each member is slow, so there "auto" takes threads for networks that have one,
-    and "vmap" everywhere else.
+    "vmap" steps many members at a time, sharded over the devices if there are several, and in threads on a CPU.
+    "threads" trains each member alone, several in parallel, and "one_by_one" one after another. On a CPU, convolutions
+    with different weights for each member are slow, so there "auto" takes "threads" for networks that have one. In all
+    other cases it takes "vmap".
 
-    A member whose loss, update or metric becomes NaN or infinite has failed; the others go on.
+    A member whose loss, update or metric becomes NaN or infinite has failed; the others are trained to the end.
 
     Args:
-      states: of `init_state` with the same arguments but the key; all at the same step. They are given away.
+      states: of `init_state` or `init_population`, with the same arguments except the key, all at the same step. They
+        are donated.
       train_step: of `make_train_step`.
       eval_step: of `make_eval_step`.
-      datasets: one for all, or one per member: training splits of one size, and all else as in the first.
+      datasets: one for all members, in memory, or one per member: training splits of one size, the other splits those
+        of the first dataset.
       epochs: length of a whole run, counted from step 0.
-      batch_size: at most the training examples.
+      batch_size: at most the number of training examples.
       engine: "vmap", "threads", "one_by_one" or "auto".
-      at_once: members in memory at a time; None takes as many as half of the free memory surely holds. A CPU has a
-        thread for each of them, but at most as many as it has cores.
+      at_once: members in memory at a time; None: as many as are sure to fit into half of the free memory. A CPU trains
+        them in this many threads, at most one per core.
       sampling: as in `fit`.
       eval_batch_size: as in `fit`.
       eval_every: as in `fit`.
-      on_epoch: called now and then with the number of epochs that were trained since, summed over the members; by
-        one thread at a time.
+      on_epoch: called with the number of epochs trained since the last call, summed over the members; never by two
+        threads at once.
 
     Returns:
-      The state of every member, None where it failed, and its records as `fit` gives them, without times; they end
-      where it failed.
+      The state of each member, None if it failed, and its records: those of `fit` without times, up to the epoch in
+      which it failed.
 
     Raises:
-      ValueError: there are no members, they are not at the same step, or there is another number of datasets, or what
-        `fit` raises.
+      ValueError: there are no members, their steps differ, the number or sizes of the datasets do not fit, or `fit`
+        raises it.
 
     Example:
       >>> import jax
@@ -129,7 +138,7 @@ def fit_population(
     check_choice("fit_population", "engine", engine, get_args(PopulationEngine))
     for name, value in (("epochs", epochs), ("eval_every", eval_every), ("at_once", 1 if at_once is None else at_once)):
         check_size("fit_population", name, value, 1)
-    # What an augmentation was made with is a plain number until here.
+    # The numbers of an augmentation may still be Python floats.
     states = [jax.tree.map(lambda x: jnp.float32(x) if isinstance(x, float) else x, state) for state in states]
     steps = {int(state.step) for state in states}
     if len(steps) != 1:
@@ -151,7 +160,7 @@ def fit_population(
 
     job = Job(
         train_step,
-        split_evaluators(eval_step, datasets[0], eval_batch_size),
+        in_memory_evaluators(eval_step, datasets[0], eval_batch_size),
         datasets,
         epochs=epochs,
         eval_every=eval_every,
@@ -160,31 +169,31 @@ def fit_population(
         sampling=sampling,
     )
     results: dict[int, Member] = {}
-    for places in _places_of_one_form(states):
+    for places in _group_by_structure(states):
         group = [states[place] for place in places]
         job = dataclasses.replace(job, datasets=[datasets[place] for place in places])
         jaxpr = step_jaxpr(train_step, group[0], datasets[0], batch_size)
-        taken = chosen_population_engine(jaxpr) if engine == "auto" else engine
+        taken = choose_population_engine(jaxpr) if engine == "auto" else engine
         most = at_once or members_that_fit(group[0], jaxpr)
-        # Programs for several devices are not called by several threads: their collectives would wait for each other.
+        # Threads must not call programs for several devices: their collectives would wait for each other.
         one_thread = jax.default_backend() != "cpu" or jax.local_device_count() > 1 or taken == "one_by_one"
         threads = 1 if one_thread else min(most, len(group), cpu_count())
-        trained = together(job, group, most, threads) if taken == "vmap" else train_threaded(job, group, threads)
+        trained = train_vmapped(job, group, most, threads) if taken == "vmap" else train_threaded(job, group, threads)
         results |= zip(places, trained, strict=True)
     ordered = [results[place] for place in range(len(states))]
     return [state for state, _ in ordered], [records for _, records in ordered]
 
 
-def chosen_population_engine(jaxpr: Any) -> Literal["vmap", "threads"]:
-    """Returns what "auto" takes, from the backend and a member's step."""
-    return "threads" if jax.default_backend() == "cpu" and holds_convolution(jaxpr) else "vmap"
+def choose_population_engine(jaxpr: Any) -> Literal["vmap", "threads"]:
+    """Returns the engine that "auto" stands for, from the backend and a member's step."""
+    return "threads" if jax.default_backend() == "cpu" and has_convolution(jaxpr) else "vmap"
 
 
-def _places_of_one_form(states: Sequence[TrainState]) -> list[list[int]]:
-    """Returns the places of the states that one program can take, group by group."""
+def _group_by_structure(states: Sequence[TrainState]) -> list[list[int]]:
+    """Returns the places of the states with the same structure, shapes and dtypes, group by group."""
     groups: dict[Any, list[int]] = {}
     for place, state in enumerate(states):
         leaves, treedef = jax.tree.flatten(state)
-        form = (treedef, *((leaf.shape, leaf.dtype) for leaf in leaves))
-        groups.setdefault(form, []).append(place)
+        structure = (treedef, *((leaf.shape, leaf.dtype) for leaf in leaves))
+        groups.setdefault(structure, []).append(place)
     return list(groups.values())

@@ -1,4 +1,4 @@
-"""Compiled programs live as long as the step that they are made of, so that a second run compiles nothing."""
+"""Compiled programs, kept with the step that they run, so that a second run with this step compiles nothing."""
 
 import types
 from collections.abc import Callable, Hashable
@@ -6,43 +6,28 @@ from typing import Any, TypeVar
 
 import jax
 
-from jaxaug.training.device_data import DeviceSplit
-from jaxaug.training.engine import EpochRunner
-from jaxaug.training.evaluator import Evaluator
-from jaxaug.training.state import TrainState
-from jaxaug.training.step import EvalStep, TrainStep
-
 _Made = TypeVar("_Made")
 
 
-def epoch_runner(train_step: TrainStep, state: TrainState, data: DeviceSplit, **options: Any) -> EpochRunner:
-    """Returns the `EpochRunner` of these arguments, its programs those of an earlier one wherever they serve."""
-    key = (EpochRunner, _forms(state), _forms(data), *sorted(options.items()))
-    # Made of forms: what is kept holds no data.
-    return _kept(train_step, key, lambda: EpochRunner(train_step, state, _shapes(data), **options)).with_data(data)
+def cached(step: Callable[..., Any], key: Hashable, make: Callable[[], _Made]) -> _Made:
+    """Returns what `make` returned for this step and key earlier, or returns now.
 
-
-def evaluator(eval_step: EvalStep, data: DeviceSplit, **options: Any) -> Evaluator:
-    """Returns the `Evaluator` of these arguments, its programs those of an earlier one wherever they serve."""
-    key = (Evaluator, _forms(data), *sorted(options.items()))
-    return _kept(eval_step, key, lambda: Evaluator(eval_step, _shapes(data), **options)).with_data(data)
-
-
-def _kept(step: Callable[..., Any], key: Hashable, make: Callable[[], _Made]) -> _Made:
-    """Returns what was made of the step under this key before, or is made now."""
-    # In the function itself: a table elsewhere would keep it alive, since what is made of it refers to it. Other
-    # callables keep nothing; methods, for one, would share what they keep with those of other objects.
+    The result must not refer to data: it lives as long as the step.
+    """
+    # An attribute of the function: a global table would keep the step alive forever, since the programs refer to it.
+    # Only plain functions cache. A method, for one, would share its cache with the methods of other objects.
     programs = vars(step).setdefault("jaxaug_programs", {}) if isinstance(step, types.FunctionType) else {}
     if key not in programs:
-        programs.setdefault(key, make())
+        programs.setdefault(key, make())  # of two threads that arrive here together, both get the first one's
     return programs[key]
 
 
-def _forms(tree: Any) -> Hashable:
-    """Returns what a program depends on in its arguments."""
+def signature(tree: Any) -> Hashable:
+    """Returns everything in a tree of arrays that a compiled program depends on."""
     leaves, treedef = jax.tree.flatten(tree)
     return treedef, *((leaf.shape, leaf.dtype, leaf.sharding) for leaf in leaves)
 
 
-def _shapes(data: DeviceSplit) -> Any:
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), data)
+def abstract(tree: Any) -> Any:
+    """Returns shapes and dtypes in place of the arrays."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)

@@ -1,4 +1,4 @@
-"""A new classifier on the features of a finished run: the state that such a second stage begins with."""
+"""The initial state of a second stage of training: the trunk of a finished run, and a new classifier."""
 
 import dataclasses
 import pathlib
@@ -7,27 +7,27 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxaug.training.load_weights import saved_variables
+from jaxaug.training.load_weights import load_variables
 from jaxaug.training.state import TrainState
 from jaxaug.training.variables import HEAD
 
 
 def restore_trunk(state: TrainState, directory: str | pathlib.Path) -> TrainState:
-    """The state with the trunk of another run: all its parameters but the classifier's, and its batch statistics.
+    """The state with the trunk of another run: all parameters except the classifier's, and the batch statistics.
 
-    They are those of inference in the newest checkpoint that is whole: of the moving average of the weights where
-    that run keeps one. The other run may have another classifier, optimizer or strategy. It is only read.
+    The trunk is that of inference in the newest intact checkpoint: of the moving average of the weights, if the other
+    run has one. The other run may have another classifier, optimizer or strategy. Its checkpoints stay unchanged.
 
     Args:
-      state: of `init_state(trained="head")`, of a network with the same trunk.
+      state: of `init_state(trained="head")`, for a network with the same trunk.
       directory: of the other run's `Checkpoints`.
 
     Returns:
-      The state, for `make_train_step(trained="head")`; its moving average, where it has one, has that trunk too.
+      The state, for `make_train_step(trained="head")`; if it has a moving average, that has the trunk, too.
 
     Raises:
-      FileNotFoundError: there is no checkpoint that is whole.
-      ValueError: the trunk is another one; the sentence names what differs.
+      FileNotFoundError: there is no intact checkpoint.
+      ValueError: the checkpoint has another trunk; the message says what differs.
 
     Example:
       >>> import tempfile
@@ -49,15 +49,15 @@ def restore_trunk(state: TrainState, directory: str | pathlib.Path) -> TrainStat
       Kang et al., "Decoupling representation and classifier for long-tailed recognition", ICLR 2020, section 4, cRT.
     """
     ours = {"params": {k: v for k, v in state.params.items() if k != HEAD}, "batch_stats": state.batch_stats}
-    return _with_variables(state, saved_variables(directory, ours, what="trunk", without=HEAD).variables)
+    return _with_variables(state, load_variables(directory, ours, what="trunk", without=HEAD).variables)
 
 
 def _with_variables(state: TrainState, trunk: dict[str, Any]) -> TrainState:
-    """Returns the state with these, beside its own classifier."""
+    """Returns the state with this trunk and its own classifier."""
     params = {**trunk["params"], HEAD: state.params[HEAD]}
     average = state.average
     if average is not None:
-        # Copied: a step is given the state's buffers, and cannot be given one twice.
+        # Copied, since a step donates the state's buffers, and none can be donated twice.
         copied = jax.tree.map(jnp.copy, trunk)
         average = {**copied, "params": {**copied["params"], HEAD: average["params"][HEAD]}}
     return dataclasses.replace(state, params=params, batch_stats=trunk["batch_stats"], average=average)

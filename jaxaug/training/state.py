@@ -1,4 +1,4 @@
-"""Everything that a run is, as one pytree."""
+"""The state of a run, as one pytree."""
 
 from typing import Any, get_args
 
@@ -11,33 +11,34 @@ from flax import struct
 from jaxaug.checks import check_choice, check_key
 from jaxaug.sampling import Strategy
 from jaxaug.training.scoring import Scorer
-from jaxaug.training.variables import Trained, initial_variables, trained_params
+from jaxaug.training.types import TrainablePart
+from jaxaug.training.variables import initial_variables, trained_params
 
-# fold_in's number for the scorer; steps count from 0, the orders of epochs are at the end, and neither comes here.
+# The number that fold_in takes for the scorer. Steps count from 0, and the order of the examples has the next number.
 _SCORER = 2**31 - 2
 
 
 @struct.dataclass
 class TrainState:
-    """What a training step takes and returns; the same state always takes the same step."""
+    """Everything that determines the rest of a run: the same state always takes the same step."""
 
     step: Any  # int32 scalar: steps taken
     params: Any
-    batch_stats: Any  # {} where the network keeps none
+    batch_stats: Any  # {} if the network has none
     opt_state: optax.OptState
     strategy_state: Any
-    score_state: Any  # of the scorer
+    score_state: Any  # of the `Scorer`
     average: Any  # moving average of {"params", "batch_stats"}, or None
     key: Any  # typed base key; step t uses fold_in(key, t)
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What the network is applied with in training."""
+        """The variables of the network in training."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
     @property
     def inference_variables(self) -> dict[str, Any]:
-        """What the network is applied with in inference: the moving average where there is one."""
+        """The variables of the network in inference: the moving average, if there is one."""
         return self.variables if self.average is None else self.average
 
 
@@ -51,27 +52,27 @@ def init_state(
     num_examples: int,
     average: bool = False,
     scorer: Scorer | None = None,
-    trained: Trained = "all",
+    trained: TrainablePart = "all",
 ) -> TrainState:
-    """The state of a run that has taken no step.
+    """The state of a run at step 0.
 
     Args:
-      key: PRNG key; the parameters and the run's base key are drawn from it.
+      key: PRNG key, consumed; the initial parameters and the run's base key are drawn from it.
       model: Linen module with the `train=` argument of `create_model`'s networks.
       optimizer: optax transformation.
       strategy: decides whom to augment.
       shape: shape of one example, `(H, W, C)` or `(D,)`.
-      num_examples: size of the training split, for strategies that remember every example.
+      num_examples: size of the training split, for strategies that remember the loss of every example.
       average: keep an exponential moving average of parameters and batch statistics.
-      scorer: of `jaxaug.training.scoring`, as `make_train_step` is given; None scores exactly.
-      trained: what the optimizer keeps a state of, as `make_train_step` is given it.
+      scorer: the same as in `make_train_step`.
+      trained: the same as in `make_train_step`.
 
     Returns:
       A `TrainState` at step 0.
 
     Raises:
-      TypeError: `key` is no typed key.
-      ValueError: the model cannot take examples of this shape, or has no classifier to be trained alone.
+      TypeError: `key` is not a typed key.
+      ValueError: the model does not accept examples of this shape, or `trained` is "head" and it has no classifier.
 
     Example:
       >>> import jax, optax
@@ -82,7 +83,7 @@ def init_state(
       0
     """
     check_key("init_state", key)
-    check_choice("init_state", "trained", trained, get_args(Trained))
+    check_choice("init_state", "trained", trained, get_args(TrainablePart))
     params_key, run_key = jax.random.split(key)
     score_state = () if scorer is None else scorer.init(jax.random.fold_in(run_key, _SCORER), shape, num_examples)
     variables = initial_variables(params_key, model, shape)
@@ -100,7 +101,7 @@ def init_state(
 
 
 def _strongly_typed(tree: Any) -> Any:
-    """Returns the tree with the dtypes that a step gives back: one that began as a Python number has a weak one."""
+    """Returns the tree without weak dtypes, which come from Python numbers: a step would return strong ones."""
 
     def typed(leaf: Any) -> jax.Array:
         leaf = jnp.asarray(leaf)

@@ -30,9 +30,7 @@ from jaxaug.explain import (
     map_entropy,
     overlay,
 )
-from jaxaug.training import Checkpoints
-from jaxaug.training.load_weights import saved_variables
-from jaxaug.training.variables import variables_form
+from jaxaug.training import Checkpoints, abstract_variables, load_variables
 
 DATA = DataConfig(num_examples=300)
 UNTRAINED = Config(data=DATA, model="cnn(width=4)", epochs=2, batch_size=50, seed=1)
@@ -212,7 +210,7 @@ def test_the_sheet_has_overlays_boxes_and_words(runs, networks, tmp_path, monkey
 def test_runs_are_only_read_and_the_weights_are_those_of_inference(runs, networks):
     before = {p: p.stat().st_mtime_ns for path in runs for p in path.rglob("*")}
     for path, (model, variables, dataset, *_) in zip(runs, networks, strict=True):
-        saved = saved_variables(path / "checkpoints", variables_form(model, dataset.shape))
+        saved = load_variables(path / "checkpoints", abstract_variables(model, dataset.shape))
         assert saved.step == 12
         assert jax.tree.structure(saved.variables) == jax.tree.structure(variables)
         for ours, theirs in zip(jax.tree.leaves(saved.variables), jax.tree.leaves(variables), strict=True):
@@ -225,8 +223,8 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(runs, networks, tmp_path)
     shutil.copytree(runs[0], copy)
     (copy / "checkpoints" / "12" / "about" / "metadata").write_text("{}")
     model, _, dataset, *_ = networks[0]
-    with pytest.warns(UserWarning, match=r"checkpoints/12 cannot be read .*; one before it is used\."):
-        assert saved_variables(copy / "checkpoints", variables_form(model, dataset.shape)).step == 6
+    with pytest.warns(UserWarning, match=r"checkpoints/12 cannot be read .*; the previous one is used\."):
+        assert load_variables(copy / "checkpoints", abstract_variables(model, dataset.shape)).step == 6
 
 
 def test_a_run_that_is_not_finished_is_explained_and_said_to_be(runs, networks, tmp_path, capsys):

@@ -17,8 +17,7 @@ from test_resume import ARGUMENTS, ended, outcome, started, wait_for_epoch
 from experiments import train
 from experiments.run.console import Terminal
 from experiments.run.directory import RunDirectory, replace_text
-from jaxaug.training import Progress
-from jaxaug.training.checkpoint import complete_steps
+from jaxaug.training import Progress, complete_steps
 
 WINE = ["--data.name", "wine", "--model", "mlp", "--augment", "gaussian_noise(stddev=0.1)", "--mix", "mixup",
         "--batch-size", "32", "--quiet"]  # fmt: skip

@@ -17,8 +17,8 @@ class Stopper(Hooks):
         self.left -= 1
         return self.left < 0
 
-    def on_stop(self, state, sums):
-        self.kept = jax.tree.map(jnp.copy, (state, sums))
+    def on_stop(self, state, totals):
+        self.kept = jax.tree.map(jnp.copy, (state, totals))
 
 
 def bits(state):

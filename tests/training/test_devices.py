@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxaug.training.sharding import batch_sharding, data_mesh, placed, replicated, shard_batch, whole
+from jaxaug.training import data_mesh, shard_batch
+from jaxaug.training.sharding import batch_sharding, device_put_global, replicate, replicated
 
 SCRIPT = pathlib.Path(__file__).with_name("trained_on_devices.py")
 
@@ -78,14 +79,14 @@ def test_eight_devices_compute_what_one_does(on_one_device, processes):
 def test_outside_a_mesh_everything_stays_where_it_is():
     x = jnp.arange(6.0)
     assert shard_batch(x) is x
-    assert whole(x) is x
+    assert replicate(x) is x
 
 
 def test_one_device_is_a_mesh_like_any_other():
     mesh = data_mesh()
     assert batch_sharding(mesh, 5).spec == jax.sharding.PartitionSpec("data")
-    tree = placed({"a": np.arange(3), "key": jax.random.key(1)}, replicated(mesh))
+    tree = device_put_global({"a": np.arange(3), "key": jax.random.key(1)}, replicated(mesh))
     assert tree["a"].sharding == replicated(mesh)
-    assert placed(tree, replicated(mesh))["a"] is tree["a"]
+    assert device_put_global(tree, replicated(mesh))["a"] is tree["a"]
     with jax.set_mesh(mesh):
         np.testing.assert_array_equal(jax.jit(lambda x: shard_batch(x) + 1)(tree["a"]), [1, 2, 3])

@@ -11,9 +11,19 @@ from resumption import Stopper, bits
 from jaxaug import create_model, gaussian_noise, importance_sampled, load, never, on_images, self_paced
 from jaxaug.data import Dataset, Split
 from jaxaug.sampling import Strategy
-from jaxaug.training import Hooks, NonFiniteError, fit, init_state, make_eval_step, make_optimizer, make_train_step
-from jaxaug.training import engine as engines
-from jaxaug.training.device_data import device_split, epoch_order, gathered_batch
+from jaxaug.training import (
+    Hooks,
+    NonFiniteError,
+    device_split,
+    epoch_order,
+    fit,
+    gathered_batch,
+    in_memory,
+    init_state,
+    make_eval_step,
+    make_optimizer,
+    make_train_step,
+)
 
 CLASSES = 3
 
@@ -93,14 +103,14 @@ class Recorder(Hooks):
     seconds_between_progress = 0.0
 
     def __init__(self):
-        self.progress, self.records, self.sums = [], [], []
+        self.progress, self.records, self.totals = [], [], []
 
     def on_progress(self, progress):
         self.progress.append(progress)
 
-    def on_epoch(self, record, state, sums):
+    def on_epoch(self, record, state, totals):
         self.records.append(record)
-        self.sums.append(jax.device_get(sums))
+        self.totals.append(jax.device_get(totals))
 
 
 def test_a_record_holds_the_means_of_every_split(mlp_run):
@@ -130,9 +140,9 @@ def test_without_a_validation_split_a_record_has_none(mlp_run):
 
 
 def test_an_epoch_is_evaluated_when_it_is_its_turn_and_at_the_end(mlp_run):
-    _, every = mlp_run.fit(epochs=5)
+    _, each = mlp_run.fit(epochs=5)
     _, records = mlp_run.fit(epochs=5, eval_every=2)
-    for record, other in zip(numbers(records), numbers(every), strict=True):
+    for record, other in zip(numbers(records), numbers(each), strict=True):
         evaluated = record["epoch"] in (2, 4, 5)
         expected = {k: v if evaluated or not k.startswith(("test", "validation")) else None for k, v in other.items()}
         assert record == expected
@@ -148,9 +158,9 @@ def test_hooks_see_every_epoch_and_its_progress(mlp_run):
     hooks = Recorder()
     _, records = mlp_run.fit(epochs=4, engine="loop", hooks=hooks)
     assert hooks.records == records
-    for sums in hooks.sums:  # those that the next epoch begins with
-        assert sums.pop("bad_step") == -1
-        assert not any(sums.values())
+    for totals in hooks.totals:  # those that the next epoch begins with
+        assert totals.pop("bad_step") == -1
+        assert not any(totals.values())
     assert [(p.epoch, p.step) for p in hooks.progress] == [(e, s) for e in range(1, 5) for s in range(1, 7)]
     for progress in hooks.progress:
         assert (progress.epochs, progress.steps) == (4, 6)
@@ -186,21 +196,21 @@ CASES = {
     ],
 )
 def test_a_run_stopped_inside_epochs_ends_bit_for_bit_as_one_never_stopped(case, engine, monkeypatch):
-    monkeypatch.setattr(engines, "_MOST_STEPS_PER_CHUNK", 2)  # a scan of 5 full steps: 2, 2, 1
+    monkeypatch.setattr(in_memory, "_MAX_STEPS_PER_SCAN", 2)  # a scan of 5 full steps: 2, 2, 1
     run = CASES[case]()
     whole, whole_records = run.fit(engine=engine)
-    state, sums, records, stops = run.start(), None, [], 0
+    state, totals, records, stops = run.start(), None, [], 0
     # A stop before anything, in the middle, after the last full batch, and between two epochs.
     for programs in (0, 2, {"scan": 1, "loop": 3}[engine], 1, 1, None):
         hooks = Hooks() if programs is None else Stopper(programs)
         if programs is None and engine == "scan":
             run = CASES[case]()  # compiled anew, as by another process
-        state, more = run.fit(state, engine=engine, sums=sums, hooks=hooks)
+        state, more = run.fit(state, engine=engine, totals=totals, hooks=hooks)
         records += more
         if isinstance(hooks, Stopper):
             assert hooks.kept is not None
             assert bits(hooks.kept[0]) == bits(state)
-            state, sums = hooks.kept
+            state, totals = hooks.kept
             stops += 1
     assert stops == 5
     assert bits(state) == bits(whole)
@@ -259,7 +269,7 @@ def test_an_evaluation_that_is_not_finite_stops_the_run(mlp_run):
     def eval_step(state, batch):
         return {name: jnp.full(batch["index"].shape, jnp.nan) for name in ("loss", "accuracy", "top5")}
 
-    with pytest.raises(NonFiniteError, match="evaluation loss became non-finite at step 6"):
+    with pytest.raises(NonFiniteError, match="The validation loss became non-finite at step 6"):
         fit(mlp_run.start(), mlp_run.train_step, eval_step, PICTURES, epochs=3, batch_size=4)
 
 
@@ -267,6 +277,39 @@ def test_an_evaluation_that_is_not_finite_stops_the_run(mlp_run):
 def test_sizes_below_one_are_refused(mlp_run, name):
     with pytest.raises(ValueError, match=f"{name} of at least 1; got 0"):
         mlp_run.fit(**{name: 0})
+
+
+def stopped(run, programs):
+    hooks = Stopper(programs)
+    run.fit(engine="loop", hooks=hooks)
+    assert hooks.kept is not None
+    return hooks.kept
+
+
+def test_progress_is_counted_from_the_start_of_an_epoch_that_is_resumed(mlp_run):
+    state, totals = stopped(mlp_run, 8)
+    hooks = Recorder()
+    mlp_run.fit(state, engine="loop", totals=totals, hooks=hooks)
+    assert [(p.epoch, p.step) for p in hooks.progress] == [(2, s) for s in range(3, 7)] + [(3, s) for s in range(1, 7)]
+    assert [p.examples for p in hooks.progress[:4]] == [12, 16, 20, 23]
+
+
+def test_the_old_name_of_the_totals_is_accepted_with_a_warning(mlp_run):
+    state, totals = stopped(mlp_run, 3)
+    copied = jax.tree.map(jnp.copy, (state, totals))
+    expected, records = mlp_run.fit(state, engine="loop", totals=totals)
+    with pytest.warns(DeprecationWarning, match="sums is now called totals"):
+        found, others = mlp_run.fit(copied[0], engine="loop", sums=copied[1])
+    assert bits(found) == bits(expected)
+    assert numbers(records) == numbers(others)
+
+
+def test_totals_of_another_step_are_refused(mlp_run):
+    state, totals = stopped(mlp_run, 3)
+    with pytest.raises(
+        ValueError, match=r"accuracy, augmented, .* top5; got accuracy, .* skipped, top5\. Leave totals"
+    ):
+        mlp_run.fit(state, totals={**totals, "skipped": jnp.int32(0)})
 
 
 def test_a_batch_larger_than_the_training_split_is_refused(mlp_run):
@@ -292,5 +335,5 @@ def test_later_epochs_compile_nothing(caplog):
         first = [record.getMessage() for record in caplog.records if "Compiling" in record.getMessage()]
         caplog.clear()
         run.fit(epochs=3)
-    assert any("jit(program)" in message for message in first)
-    assert [r.getMessage() for r in caplog.records if "Compiling jit(program)" in r.getMessage()] == []
+    assert any("jit(steps)" in message for message in first)
+    assert [r.getMessage() for r in caplog.records if "Compiling jit(steps)" in r.getMessage()] == []

@@ -16,11 +16,20 @@ from resumption import Stopper, bits
 from jaxaug import never
 from jaxaug.data import Dataset, Split
 from jaxaug.sampling import Strategy
-from jaxaug.training import fit, init_state, log_prior, make_eval_step, make_train_step, shots
-from jaxaug.training.device_data import device_split, epoch_order
-from jaxaug.training.engine import EpochRunner
-from jaxaug.training.evaluator import Evaluator
-from jaxaug.training.long_tail import accuracies_by_shots, class_balanced_order
+from jaxaug.training import (
+    InMemoryRunner,
+    class_balanced_order,
+    device_split,
+    epoch_order,
+    fit,
+    init_state,
+    log_prior,
+    make_eval_step,
+    make_train_step,
+    shots,
+)
+from jaxaug.training.evaluation import InMemoryEvaluator
+from jaxaug.training.long_tail import accuracies_by_shots
 
 EPOCHS = 600
 CASES = {
@@ -150,8 +159,8 @@ def test_a_class_balanced_run_trains_on_its_orders_and_resumes_to_the_same_bits(
     hooks = Stopper(6)  # in the second epoch
     _, first = fit(start(), STEP, EVAL, TAIL, hooks=hooks, **options)
     assert hooks.kept is not None
-    state, sums = hooks.kept
-    state, rest = fit(state, STEP, EVAL, TAIL, sums=sums, **options)
+    state, totals = hooks.kept
+    state, rest = fit(state, STEP, EVAL, TAIL, totals=totals, **options)
     assert bits(state) == bits(whole)
     clock = ("seconds", "examples_per_second")
     assert [{k: v for k, v in r.items() if k not in clock} for r in first + rest] == [
@@ -183,15 +192,15 @@ def test_records_have_no_shots_where_all_classes_are_of_one_group_and_none_where
 
 def test_an_unknown_sampling_is_refused():
     with annotations_unchecked(), pytest.raises(ValueError, match="'shuffled', 'class_balanced' for sampling; got 'x'"):
-        EpochRunner(STEP, start(), device_split(TAIL.train), batch_size=4, num_classes=3, sampling="x")  # pyright: ignore
+        InMemoryRunner(STEP, start(), device_split(TAIL.train), batch_size=4, num_classes=3, sampling="x")  # pyright: ignore
 
 
 @pytest.mark.parametrize("batch_size", [4, 15])
 def test_an_evaluation_by_classes_counts_every_example_once_and_leaves_the_means_alone(batch_size):
     data, state = device_split(TAIL.test), start()
-    plain = Evaluator(EVAL, data, batch_size=batch_size, num_classes=3).means(state)
+    plain = InMemoryEvaluator(EVAL, data, batch_size=batch_size, num_classes=3).means(state)
     groups = ("many", "few", "few")
-    means = Evaluator(EVAL, data, batch_size=batch_size, num_classes=3, groups=groups).means(state)
+    means = InMemoryEvaluator(EVAL, data, batch_size=batch_size, num_classes=3, groups=groups).means(state)
     assert {name: means[name] for name in plain} == plain
     logits = np.asarray(Linear().apply(state.variables, TAIL.test.images))
     hits = logits.argmax(axis=1) == TAIL.test.labels

@@ -15,6 +15,8 @@ from jaxaug import always, chain, create_model, gaussian_noise, never, on_images
 from jaxaug.data import Dataset, Split
 from jaxaug.sampling import Strategy
 from jaxaug.training import (
+    TIMES,
+    cpu_count,
     fit,
     fit_population,
     init_population,
@@ -22,10 +24,8 @@ from jaxaug.training import (
     make_eval_step,
     make_optimizer,
     make_train_step,
+    population_runner,
 )
-from jaxaug.training import population_engines as engines
-from jaxaug.training.cores import cpu_count
-from jaxaug.training.loop import TIMES
 
 CLASSES, BATCH = 3, 8
 
@@ -173,7 +173,7 @@ def test_cores_are_those_that_the_process_may_use():
 
 def test_a_cpu_has_a_thread_for_each_core_and_convolutions_go_alone(monkeypatch):
     taken = []
-    for name in ("train_threaded", "together"):
+    for name in ("train_threaded", "train_vmapped"):
         monkeypatch.setattr(
             f"jaxaug.training.population.{name}",
             lambda job, states, *counts, name=name: taken.append((name, counts[-1])) or [(None, [])] * len(states),
@@ -185,12 +185,12 @@ def test_a_cpu_has_a_thread_for_each_core_and_convolutions_go_alone(monkeypatch)
         return taken.pop()
 
     dense, convolutional = Parts(never(), hidden=(2,)), Parts(never(), model="cnn", width=2)
-    assert engines_of(dense) == ("together", 2)
+    assert engines_of(dense) == ("train_vmapped", 2)
     assert engines_of(dense, engine="one_by_one") == ("train_threaded", 1)
-    assert engines_of(dense, at_once=1) == ("together", 1)
+    assert engines_of(dense, at_once=1) == ("train_vmapped", 1)
     assert engines_of(convolutional) == ("train_threaded", 2)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert engines_of(convolutional) == ("together", 1)
+    assert engines_of(convolutional) == ("train_vmapped", 1)
 
 
 def test_programs_are_compiled_once_for_all_threads():
@@ -242,7 +242,7 @@ def test_first_states_are_those_of_init_state():
     ("members", "at_once", "multiple_of"), [(1, 1, 1), (7, 3, 1), (7, 100, 1), (7, 3, 4), (5, 1, 2)]
 )
 def test_chunks_have_one_size_and_every_member_once(members, at_once, multiple_of):
-    chunks = list(engines._chunks(members, at_once, multiple_of))
+    chunks = list(population_runner._chunks(members, at_once, multiple_of))
     assert len({len(chunk) for chunk in chunks}) == 1
     assert len(chunks[0]) % multiple_of == 0
     assert len(chunks[0]) <= max(at_once + multiple_of - 1, multiple_of)
@@ -252,14 +252,21 @@ def test_chunks_have_one_size_and_every_member_once(members, at_once, multiple_o
 def test_more_memory_holds_more_members(monkeypatch):
     parts = mlp()
     state = parts.states(1)[0]
-    jaxpr = engines.step_jaxpr(parts.steps[0], state, DATA, BATCH)
+    jaxpr = population_runner.step_jaxpr(parts.steps[0], state, DATA, BATCH)
     pages = {"SC_AVPHYS_PAGES": 2**20, "SC_PAGE_SIZE": 1}
-    monkeypatch.setattr(engines.os, "sysconf", pages.__getitem__)
-    few = engines.members_that_fit(state, jaxpr)
+    monkeypatch.setattr(population_runner.os, "sysconf", pages.__getitem__)
+    few = population_runner.members_that_fit(state, jaxpr)
     pages["SC_PAGE_SIZE"] = 10
-    assert 1 < few < engines.members_that_fit(state, jaxpr)
+    assert 1 < few < population_runner.members_that_fit(state, jaxpr)
     pages["SC_PAGE_SIZE"] = 0
-    assert engines.members_that_fit(state, jaxpr) == 1
+    assert population_runner.members_that_fit(state, jaxpr) == 1
+
+
+@pytest.mark.parametrize(("known", "free"), [({"SC_PHYS_PAGES": 0}, 700), ({}, 2**32)])
+def test_free_memory_is_estimated_where_the_system_does_not_say(known, free, monkeypatch):
+    monkeypatch.setattr(population_runner.os, "sysconf_names", known)
+    monkeypatch.setattr(population_runner.os, "sysconf", {"SC_PHYS_PAGES": 7, "SC_PAGE_SIZE": 100}.__getitem__)
+    assert population_runner._free_bytes() == free
 
 
 def test_what_does_not_go_together_is_said():

@@ -13,7 +13,7 @@ from jaxaug import create_model, importance_sampled, self_paced
 from jaxaug.augment import gaussian_noise
 from jaxaug.compose import on_images
 from jaxaug.sampling import Strategy, always, batch_augmented, slow_start
-from jaxaug.training import Scorer, every, init_state, make_train_step, network_scorer, proxy_scorer
+from jaxaug.training import Scorer, init_state, make_train_step, network_scorer, proxy_scorer, score_every
 from jaxaug.training.losses import cross_entropy
 
 KEY = jax.random.key(0)
@@ -160,7 +160,7 @@ def test_proxy_learns_along() -> None:
 
 def test_between_scored_steps_the_last_losses_are_recalled() -> None:
     inner = Scorer(lambda *_: (), lambda state, variables, batch: batch["fresh"], lambda state, *_: state)
-    scorer = every(inner, 3)
+    scorer = score_every(inner, 3)
     state = scorer.init(KEY, (2,), 5)
     seen = []
     for t in range(5):
@@ -178,4 +178,4 @@ def test_bad_resolution_is_refused() -> None:
     with pytest.raises(ValueError, match="whose sides 3 divides; got \\[6, 8, 8, 2\\]"):
         network_scorer(Small(), resolution=3).score((), {}, batch())
     with pytest.raises(ValueError, match="steps of at least 1; got 0"):
-        every(network_scorer(Small()), 0)
+        score_every(network_scorer(Small()), 0)

@@ -365,6 +365,18 @@ def test_a_step_refuses_options_out_of_range(options):
         make_train_step(Linear(), optax.sgd(0.1), never(), **options)
 
 
+@pytest.mark.parametrize("name", ["loss", "skipped", "epoch", "step", "seconds", "test_loss"])
+def test_a_strategy_cannot_report_a_metric_under_a_name_of_the_record(name):
+    always_one = Strategy(
+        init=lambda n: (),
+        select=lambda key, state, batch, score: (batch, state, {name: jnp.float32(1.0)}),
+        observe=lambda state, batch, losses: state,
+    )
+    step = make_train_step(Linear(), optax.sgd(0.1), always_one)
+    with pytest.raises(ValueError, match=rf"cannot use .*; got {name}\. Rename"):
+        step(linear_start(), vectors())
+
+
 def test_a_state_wants_a_typed_key():
     with pytest.raises(TypeError, match="typed key"):
         init_state(jax.random.PRNGKey(0), Linear(), optax.sgd(0.1), never(), shape=(FEATURES,), num_examples=1)

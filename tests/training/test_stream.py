@@ -98,8 +98,8 @@ def test_a_run_goes_on_inside_an_epoch_to_the_same_bits(folder, sampling):
         stopper = Stopper(programs)
         trained(dataset, sampling=sampling, hooks=stopper)
         assert stopper.kept is not None
-        state, sums = stopper.kept
-        assert bits(trained(dataset, state, sampling=sampling, sums=sums)[0]) == expected
+        state, totals = stopper.kept
+        assert bits(trained(dataset, state, sampling=sampling, totals=totals)[0]) == expected
 
 
 def test_boxes_are_drawn_anew_in_each_epoch_and_for_each_example(folder):
@@ -167,7 +167,7 @@ def test_nothing_but_corrupt_images_is_an_error(broken):
 
 def test_what_cannot_be_streamed_is_refused(folder):
     dataset = load(f"folder:{folder}", stream=True)
-    with pytest.raises(ValueError, match="streamed from disk, batch by batch, which the engine scan cannot be"):
+    with pytest.raises(ValueError, match=r"streamed from disk, as .* is; got .scan.\. Load it without stream=True"):
         trained(dataset, engine="scan")
     with pytest.raises(ValueError, match="load takes stream for folder:PATH and TFDS datasets only; digits is in mem"):
         load("digits", stream=True)

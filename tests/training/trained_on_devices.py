@@ -14,10 +14,18 @@ import numpy as np
 import jaxaug
 from jaxaug import importance_sampled, self_paced
 from jaxaug.data import Dataset, Split
-from jaxaug.training import data_mesh, fit, init_state, make_eval_step, make_optimizer, make_train_step
-from jaxaug.training.device_data import device_split, gathered_batch
-from jaxaug.training.engine import Sampling
-from jaxaug.training.sharding import shard_batch
+from jaxaug.training import (
+    Sampling,
+    data_mesh,
+    device_split,
+    fit,
+    gathered_batch,
+    init_state,
+    make_eval_step,
+    make_optimizer,
+    make_train_step,
+    shard_batch,
+)
 
 CLASSES, EXAMPLES, BATCH = 4, 90, 32  # the last batch has 26, which 8 devices do not divide
 

@@ -15,9 +15,11 @@ from jaxaug import compose, create_model
 from jaxaug.data import Dataset
 from jaxaug.training import (
     Checkpoints,
+    EvalStep,
     Hooks,
     Progress,
     TrainState,
+    TrainStep,
     fit,
     fit_population,
     init_state,
@@ -25,7 +27,6 @@ from jaxaug.training import (
     make_optimizer,
     make_train_step,
 )
-from jaxaug.training.step import EvalStep, TrainStep
 
 EPOCHS = 2
 
@@ -163,7 +164,7 @@ class _GuardedEpochs(Hooks):
     seconds_between_progress = 0.0
     guarded_steps = 0
 
-    def on_epoch(self, record: Any, state: Any, sums: Any) -> None:
+    def on_epoch(self, record: Any, state: Any, totals: Any) -> None:
         jax.config.update("jax_transfer_guard", "disallow")
 
     def on_progress(self, progress: Progress) -> None:
@@ -191,8 +192,8 @@ def checkpoint(scale: Scale) -> dict[str, Any]:
     """Returns the bytes of a state that was saved and restored to the same bits."""
     state = trained(scale, engine="scan")
     with tempfile.TemporaryDirectory() as directory, Checkpoints(directory) as checkpoints:
-        sums = {"examples": jax.numpy.zeros((), "int32"), "loss": jax.numpy.zeros(())}
-        checkpoints.save(state, sums)
+        totals = {"examples": jax.numpy.zeros((), "int32"), "loss": jax.numpy.zeros(())}
+        checkpoints.save(state, totals)
         restored, _ = checkpoints.restore(setup(scale).fresh_state(1))
     before, after = ([bits(leaf) for leaf in jax.tree.leaves(tree)] for tree in (state, restored))
     different = sum(one != other for one, other in zip(before, after, strict=True))

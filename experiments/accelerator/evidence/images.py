@@ -12,7 +12,7 @@ from experiments.run.build import thinned
 from experiments.run.config import Config, DataConfig
 from jaxaug import data
 from jaxaug.data.encoded import EncodedImages, Stored
-from jaxaug.training.cores import cpu_count
+from jaxaug.training import cpu_count
 
 # Images per task: enough to outweigh the cost of the message, few enough to balance the load.
 _CHUNK = 1000

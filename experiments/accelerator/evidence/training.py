@@ -14,9 +14,7 @@ import jax.numpy as jnp
 from experiments.accelerator.evidence.images import dataset_of, is_thinned
 from experiments.run.build import Experiment, built
 from experiments.run.config import Config
-from jaxaug.training import Hooks, data_mesh, fit
-from jaxaug.training.loop import TIMES, split_evaluators
-from jaxaug.training.step import EvalStep, TrainStep
+from jaxaug.training import TIMES, EvalStep, Hooks, TrainStep, data_mesh, fit, in_memory_evaluators
 
 # The default of `fit`, which `experiments.train` keeps.
 EVAL_BATCH_SIZE = 500
@@ -33,7 +31,7 @@ class _AfterOneStep(Hooks):
         self.asked += 1
         return self.asked > 1
 
-    def on_stop(self, state: Any, sums: Any) -> None:
+    def on_stop(self, state: Any, totals: Any) -> None:
         self.state = state
 
 
@@ -141,5 +139,5 @@ def _run_each_program(config: Config, experiment: Experiment) -> None:
     )
     mesh = data_mesh()
     with jax.set_mesh(mesh):
-        for evaluator in split_evaluators(experiment.eval_step, experiment.dataset, EVAL_BATCH_SIZE, mesh).values():
+        for evaluator in in_memory_evaluators(experiment.eval_step, experiment.dataset, EVAL_BATCH_SIZE, mesh).values():
             evaluator.means(stopped.state)

@@ -13,7 +13,7 @@ from experiments.accelerator.speed.scales import Sizes, sizes
 from experiments.accelerator.speed.turns import rounded
 from jaxaug.data import load
 from jaxaug.data.decoding import decoded
-from jaxaug.training.cores import cpu_count
+from jaxaug.training import cpu_count
 
 CHUNK = 128
 

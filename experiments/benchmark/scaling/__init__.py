@@ -15,7 +15,7 @@ from experiments.benchmark.scaling.checkpoints import checkpoints
 from experiments.benchmark.scaling.command import Command
 from experiments.benchmark.scaling.streams import hiding, large_images, small_images
 from experiments.benchmark.timing import header, provenance, ratio_row
-from jaxaug.training.cores import cpu_count
+from jaxaug.training import cpu_count
 
 
 def several_devices(command: Command) -> list[str]:

@@ -10,9 +10,7 @@ from experiments.benchmark.scaling.command import Command
 from experiments.benchmark.steps import first_state
 from experiments.benchmark.timing import header, ratio_row
 from jaxaug import data
-from jaxaug.training import Checkpoints, Hooks, TrainState, fit
-from jaxaug.training.engine import Sums
-from jaxaug.training.loop import Record
+from jaxaug.training import Checkpoints, Hooks, Record, Totals, TrainState, fit
 
 
 def checkpoints(command: Command) -> list[str]:
@@ -31,7 +29,7 @@ def checkpoints(command: Command) -> list[str]:
         class Turns(Hooks):
             began = 0.0
 
-            def on_epoch(self, record: Record, state: TrainState, sums: Sums) -> None:
+            def on_epoch(self, record: Record, state: TrainState, totals: Totals) -> None:
                 # The writing belongs to the epoch that it runs beside, also what of it is left at the end.
                 kept.wait()
                 saved = record["epoch"] % 2 == 0
@@ -39,7 +37,7 @@ def checkpoints(command: Command) -> list[str]:
                     seconds[saved].append(time.perf_counter() - self.began)
                 self.began = time.perf_counter()
                 if not saved:
-                    kept.save(state, sums)
+                    kept.save(state, totals)
                     waited.append(time.perf_counter() - self.began)
 
         fit(state, *steps, dataset, epochs=epochs, batch_size=batch_size, eval_every=epochs, hooks=Turns())

@@ -18,9 +18,17 @@ import jax
 import tyro
 
 from jaxaug import create_model, data, never
-from jaxaug.training import Hooks, TrainState, fit, init_state, make_eval_step, make_optimizer, make_train_step
-from jaxaug.training.engine import Sums
-from jaxaug.training.loop import Record
+from jaxaug.training import (
+    Hooks,
+    Record,
+    Totals,
+    TrainState,
+    fit,
+    init_state,
+    make_eval_step,
+    make_optimizer,
+    make_train_step,
+)
 
 _COLLECTIVE = re.compile(r"= (.+?) (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(?:-start)?\(")
 _ARRAY = re.compile(r"\b(?:pred|[a-z]+(\d+))\[([\d,]*)\]")
@@ -54,7 +62,7 @@ class AsAsked(Hooks):
         """Returns whether no more lines will come."""
         return self.ended
 
-    def on_epoch(self, record: Record, state: TrainState, sums: Sums) -> None:
+    def on_epoch(self, record: Record, state: TrainState, totals: Totals) -> None:
         """Says how long a step took, and waits."""
         print(json.dumps(self.batch_size / record["examples_per_second"]), flush=True)
         self.ended = not sys.stdin.readline()

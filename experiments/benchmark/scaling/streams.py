@@ -18,13 +18,21 @@ from experiments.benchmark.timing import header, ratio_row, seconds_in_turns
 from jaxaug import data
 from jaxaug.data import Split
 from jaxaug.data.boxes import random_box
-from jaxaug.training import Hooks, TrainState, fit
-from jaxaug.training.cores import cpu_count
-from jaxaug.training.device_data import device_split
-from jaxaug.training.engine import EpochRunner, Sums
-from jaxaug.training.loop import Record, run_epoch
-from jaxaug.training.sharding import data_mesh, shard_state
-from jaxaug.training.stream import ReadOptions, streamed
+from jaxaug.training import (
+    Hooks,
+    InMemoryRunner,
+    ReadOptions,
+    Record,
+    Totals,
+    TrainState,
+    cpu_count,
+    data_mesh,
+    device_split,
+    fit,
+    shard_state,
+)
+from jaxaug.training.fit import run_epoch
+from jaxaug.training.stream import read_batches
 
 
 def stream_call(split: Split, order: np.ndarray, threads: int, batch_size: int) -> Callable[[], None]:
@@ -32,7 +40,7 @@ def stream_call(split: Split, order: np.ndarray, threads: int, batch_size: int) 
     reading, mesh = ReadOptions(threads=threads), data_mesh()
 
     def call() -> None:
-        batches = streamed(*split, order, batch_size=batch_size, seed=(0,), start=0, reading=reading, mesh=mesh)
+        batches = read_batches(*split, order, batch_size=batch_size, seed=(0,), start=0, reading=reading, mesh=mesh)
         for batch in batches:
             jax.block_until_ready(batch["image"])
 
@@ -153,14 +161,14 @@ def hiding(command: Command) -> list[str]:
     with jax.set_mesh(mesh):
         beside = shard_state(jax.tree.map(jnp.copy, state))
         options: dict[str, Any] = {"batch_size": batch_size, "num_classes": stream.num_classes}
-        runner = EpochRunner(steps[0], beside, device_split(Split(*memory), mesh), mesh=mesh, **options)
+        runner = InMemoryRunner(steps[0], beside, device_split(Split(*memory), mesh), mesh=mesh, **options)
 
     class Turns(Hooks):
-        def on_epoch(self, record: Record, state: TrainState, sums: Sums) -> None:
+        def on_epoch(self, record: Record, state: TrainState, totals: Totals) -> None:
             nonlocal beside
             seconds["stream"].append(command.hidden_images / record["examples_per_second"])
             began = time.perf_counter()
-            beside, done, _ = run_epoch(runner, beside, runner.zero_sums(), 0, 1, Hooks())
+            beside, done, _ = run_epoch(runner, beside, runner.zero_totals(), 0, 1, Hooks())
             jax.block_until_ready(done)
             seconds["memory"].append(time.perf_counter() - began)
 

@@ -26,13 +26,15 @@ from jaxaug.sampling.loss_table import lookup_losses
 from jaxaug.training import (
     Scorer,
     TrainState,
+    device_split,
+    epoch_order,
+    gathered_batch,
     init_state,
     make_optimizer,
     make_train_step,
     network_scorer,
     proxy_scorer,
 )
-from jaxaug.training.device_data import device_split, epoch_order, gathered_batch
 
 AUGMENT = chain(on_images(crop), on_images(flip_left_right), on_images(cutout))
 SHARP: dict[str, Any] = {"importance": "softmax", "temperature": 0.1}

@@ -34,7 +34,7 @@ from jaxaug import chain, create_model, crop, cutout, data, flip_left_right, on_
 from jaxaug.compose import Augmentation
 from jaxaug.data import Dataset
 from jaxaug.sampling import Strategy, always, batch_augmented, importance_sampled, max_loss
-from jaxaug.training.device_data import device_split, gathered_batch
+from jaxaug.training import device_split, gathered_batch
 
 Budget = Literal["epochs", "time"]
 

@@ -15,9 +15,7 @@ from experiments.studies.train_seeds import all_finite, train_seeds
 from jaxaug import always, chain, crop, flip_left_right, on_images
 from jaxaug.compose import Augmentation
 from jaxaug.data import Dataset
-from jaxaug.training import TrainState, init_state, make_optimizer
-from jaxaug.training.device_data import device_split, gathered_batch
-from jaxaug.training.loop import Record
+from jaxaug.training import Record, TrainState, device_split, gathered_batch, init_state, make_optimizer
 
 BATCH_SIZE = 64
 

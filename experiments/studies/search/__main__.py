@@ -23,8 +23,14 @@ from jaxaug.compose import chain
 from jaxaug.sampling import always
 from jaxaug.search.baselines import checked_validation
 from jaxaug.search.candidates import affinities_by, candidate_states, checked_candidates
-from jaxaug.training import fit_population, init_population, make_eval_step, make_train_step
-from jaxaug.training.loop import Record, split_evaluators
+from jaxaug.training import (
+    Record,
+    fit_population,
+    in_memory_evaluators,
+    init_population,
+    make_eval_step,
+    make_train_step,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +74,7 @@ def full_runs(command: Command) -> dict[str, Any]:
             batch_size=command.training.batch_size,
             on_epoch=bar.update,
         )
-    test = split_evaluators(eval_step, dataset, eval_batch_size=500)["test"]
+    test = in_memory_evaluators(eval_step, dataset, eval_batch_size=500)["test"]
     tested = [None if state is None else round(test.means(state)["accuracy"], 6) for state in trained]
     # The first candidate is nothing: the clean networks.
     clean = trained[: command.seeds]

@@ -24,7 +24,7 @@ from experiments.studies.train_seeds import train_seeds
 from jaxaug import chain, create_model, crop, data, flip_left_right, gaussian_noise, on_images, rotate
 from jaxaug.compose import Augmentation
 from jaxaug.sampling import Strategy, always, never, quantile, self_paced
-from jaxaug.training.loop import Record
+from jaxaug.training import Record
 
 THRESHOLDS = (0.1, 0.5, 1.0)
 PIXELS = chain(on_images(crop, padding=1), on_images(rotate, degrees=15.0))

@@ -12,11 +12,20 @@ from laws.interface import annotations_unchecked
 from jaxaug import create_model, never
 from jaxaug.data import Split
 from jaxaug.sampling import Strategy
-from jaxaug.training import engine as engines
-from jaxaug.training import init_state, make_eval_step, make_optimizer, make_train_step
-from jaxaug.training.device_data import DeviceSplit, device_split, epoch_order, gathered_batch
-from jaxaug.training.engine import EpochRunner, chosen_engine, holds_convolution
-from jaxaug.training.evaluator import Evaluator
+from jaxaug.training import (
+    DeviceSplit,
+    InMemoryRunner,
+    device_split,
+    epoch_order,
+    gathered_batch,
+    in_memory,
+    init_state,
+    make_eval_step,
+    make_optimizer,
+    make_train_step,
+)
+from jaxaug.training.evaluation import InMemoryEvaluator
+from jaxaug.training.in_memory import choose_engine, has_convolution
 
 CLASSES = 3
 
@@ -72,23 +81,23 @@ def started(model, strategy, size):
 
 
 def trained(runner, state, epochs):
-    """Returns the state after some epochs, the sums of each, and the lengths of the programs that ran."""
-    every, lengths = [], []
+    """Returns the state after some epochs, the totals of each, and the lengths of the programs that ran."""
+    each, lengths = [], []
     for _ in range(epochs):
-        sums = runner.zero_sums()
-        order, position = runner.epoch_start(state)
-        for length, program in runner.programs(int(position)):
-            state, sums, _ = program(state, sums, runner.data, order)
-            lengths.append(length)
-        every.append(jax.device_get(sums))
-    return state, every, lengths
+        totals, before = runner.zero_totals(), 0
+        for step, program, inputs in runner.programs(state):
+            state, totals = program(state, totals, *inputs)
+            lengths.append(step - before)
+            before = step
+        each.append(jax.device_get(totals))
+    return state, each, lengths
 
 
 def make_runner(model, strategy, size, batch_size, engine, learning_rate=0.1, train_step=None):
     train_step = train_step or make_train_step(model, make_optimizer(learning_rate=learning_rate), strategy)
     state = started(model, strategy, size)
     data = pictures(size)
-    return EpochRunner(train_step, state, data, batch_size=batch_size, num_classes=CLASSES, engine=engine), state
+    return InMemoryRunner(train_step, state, data, batch_size=batch_size, num_classes=CLASSES, engine=engine), state
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 100])
@@ -140,10 +149,10 @@ def test_an_epoch_trains_on_every_example_once_in_the_order_of_the_epoch(engine,
     assert runner.steps_per_epoch == steps
     for epoch in range(2):
         order = np.asarray(epoch_order(state.key, jnp.int32(epoch), size))
-        state, [sums], lengths = trained(runner, state, 1)
+        state, [totals], lengths = trained(runner, state, 1)
         assert sum(lengths) == steps
-        assert sums["examples"] == size
-        assert sums["bad_step"] == -1
+        assert totals["examples"] == size
+        assert totals["bad_step"] == -1
         np.testing.assert_array_equal(state.strategy_state["seen"], epoch + 1)
         expected = np.empty(size, np.int32)
         expected[order] = epoch * steps + np.arange(size) // batch_size
@@ -176,9 +185,9 @@ def test_the_sums_of_an_epoch_weigh_every_batch_by_its_examples():
     batch = gathered_batch(runner.data, jnp.arange(13, dtype=jnp.int32), CLASSES)
     expected = make_eval_step(model)(state, batch)
     expected = {name: np.asarray(value).mean() for name, value in expected.items()}
-    _, [sums], _ = trained(runner, state, 1)
+    _, [totals], _ = trained(runner, state, 1)
     for name in ("loss", "accuracy", "top5"):
-        np.testing.assert_allclose(sums[name] / 13, expected[name], rtol=1e-5)
+        np.testing.assert_allclose(totals[name] / 13, expected[name], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -194,9 +203,9 @@ def test_auto_takes_the_loop_on_the_cpu_for_programs_with_convolutions_only(engi
     program = nn.Conv(2, (3, 3)) if convolution else nn.Dense(2)
     jaxpr = jax.make_jaxpr(lambda key: program.init(key, jnp.zeros((1, 6, 6, 1))))(jax.random.key(0))
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
-    assert chosen_engine(engine, jaxpr) == chosen
+    assert choose_engine(engine, jaxpr) == chosen
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert chosen_engine(engine, jaxpr) == ("loop" if engine == "loop" else "scan")
+    assert choose_engine(engine, jaxpr) == ("loop" if engine == "loop" else "scan")
 
 
 def test_an_unknown_engine_is_refused():
@@ -214,19 +223,26 @@ def test_a_convolution_is_found_where_the_training_step_of_a_network_has_one(nam
     batch = {"image": data, "label": jnp.ones((2, CLASSES)) / CLASSES}
     train_step = make_train_step(model, optimizer, NEVER)
     jaxpr = jax.make_jaxpr(jax.jit(train_step))(state, batch)  # one level down
-    assert holds_convolution(jaxpr) == holds
+    assert has_convolution(jaxpr) == holds
 
 
 @pytest.mark.parametrize(("model", "expected"), [(CONV, "loop"), (MLP, "scan")])
 def test_a_runner_asks_its_own_program_for_convolutions(model, expected):
     runner, _ = make_runner(model, NEVER, 16, 4, "auto")
-    assert (runner.engine, runner.chunk_length) == (expected, 1 if expected == "loop" else 4)
+    assert (runner.engine, runner.steps_per_scan) == (expected, 1 if expected == "loop" else 4)
 
 
 @pytest.fixture(scope="module", params=[(10, 1), (21, 2), (65, 1), (130, 1)])
 def scan_runner(request):
     size, batch_size = request.param
-    return make_runner(MLP, NEVER, size, batch_size, "scan")[0]
+    return make_runner(MLP, NEVER, size, batch_size, "scan")
+
+
+def chunks(runner, state, position):
+    """Returns (length, program) of every program from a position in the epoch."""
+    programs = list(runner.programs(dataclasses.replace(state, step=jnp.int32(position))))
+    starts = [position, *(step for step, _, _ in programs)]
+    return [(step - start, program) for start, (step, program, _) in zip(starts, programs, strict=False)]
 
 
 @pytest.mark.parametrize(
@@ -234,26 +250,28 @@ def scan_runner(request):
     [(1e30, 64, 1), (1e10, 64, 10), (2e10, 64, 5), (0.0, 64, 64), (0.0, 3, 3), (0.0, 1, 1)],
 )
 def test_the_chunks_of_a_scan_add_up_to_the_epoch_from_every_position(flops, most, longest, scan_runner, monkeypatch):
-    monkeypatch.setattr(engines, "_FLOPS_PER_CHUNK", {"cpu": 1e11})
-    monkeypatch.setattr(engines, "_MOST_STEPS_PER_CHUNK", most)
-    monkeypatch.setattr(scan_runner, "chunk_length", scan_runner._scanned_steps(flops))
-    whole = [length for length, _ in scan_runner.programs(0)]
-    for position in range(scan_runner.steps_per_epoch):
-        lengths = [length for length, _ in scan_runner.programs(position)]
-        assert sum(lengths) == scan_runner.steps_per_epoch - position
+    runner, state = scan_runner
+    monkeypatch.setattr(in_memory, "_FLOPS_PER_SCAN", {"cpu": 1e11})
+    monkeypatch.setattr(in_memory, "_MAX_STEPS_PER_SCAN", most)
+    monkeypatch.setattr(runner, "steps_per_scan", runner._scan_length(flops))
+    whole = [length for length, _ in chunks(runner, state, 0)]
+    for position in range(runner.steps_per_epoch):
+        lengths = [length for length, _ in chunks(runner, state, position)]
+        assert sum(lengths) == runner.steps_per_epoch - position
     assert max(whole) <= longest
     # Not more chunks than needed, and two lengths of chunk with the odd batch are all that has to be compiled.
-    assert len(whole) == -(-scan_runner.full_steps // longest) + bool(scan_runner.rest)
-    assert len(set(whole[: -1 if scan_runner.rest else None])) <= 2
+    assert len(whole) == -(-runner.full_steps // longest) + bool(runner.remainder)
+    assert len(set(whole[: -1 if runner.remainder else None])) <= 2
 
 
 def test_an_epoch_continued_at_the_end_of_any_chunk_runs_the_same_programs(scan_runner, monkeypatch):
-    monkeypatch.setattr(engines, "_MOST_STEPS_PER_CHUNK", 4)
-    monkeypatch.setattr(scan_runner, "chunk_length", scan_runner._scanned_steps(0.0))
-    whole = list(scan_runner.programs(0))
+    runner, state = scan_runner
+    monkeypatch.setattr(in_memory, "_MAX_STEPS_PER_SCAN", 4)
+    monkeypatch.setattr(runner, "steps_per_scan", runner._scan_length(0.0))
+    whole = chunks(runner, state, 0)
     for stop in range(len(whole)):
         position = sum(length for length, _ in whole[:stop])
-        assert list(scan_runner.programs(position)) == whole[stop:]
+        assert chunks(runner, state, position) == whole[stop:]
 
 
 def test_a_batch_larger_than_the_split_is_refused():
@@ -271,7 +289,7 @@ def test_nothing_is_compiled_after_the_first_epoch(engine, monkeypatch):
         traces[batch["image"].shape[0]] += 1  # runs when jax traces, not when it executes
         return inner(state, batch)
 
-    monkeypatch.setattr(engines, "_MOST_STEPS_PER_CHUNK", 3)  # 5 full steps: chunks of 3 and 2, then the odd batch
+    monkeypatch.setattr(in_memory, "_MAX_STEPS_PER_SCAN", 3)  # 5 full steps: chunks of 3 and 2, then the odd batch
     runner, state = make_runner(model, COUNTING, 23, 4, engine, train_step=train_step)
     state, _, lengths = trained(runner, state, 1)
     assert lengths == ([3, 2, 1] if engine == "scan" else [1] * 6)
@@ -283,13 +301,12 @@ def test_nothing_is_compiled_after_the_first_epoch(engine, monkeypatch):
         if "backend_compile" in event:
             compiled.append(event)
 
-    sums = runner.zero_sums()
+    totals = runner.zero_totals()
     jax.monitoring.register_event_duration_secs_listener(listener)
     try:
         for _ in range(2):
-            order, position = runner.epoch_start(state)
-            for _, program in runner.programs(int(position)):
-                state, sums, _ = program(state, sums, runner.data, order)
+            for _, program, inputs in runner.programs(state):
+                state, totals = program(state, totals, *inputs)
         assert compiled == []
         jax.jit(lambda x: x * 3.25)(jnp.ones(3))
         assert compiled != []  # the listener does hear compilations
@@ -307,8 +324,8 @@ def test_the_first_of_several_bad_steps_is_noted():
         return after, {**metrics, "finite": (state.step != 7) & (state.step != 9)}
 
     runner, state = make_runner(model, NEVER, 23, 4, "scan", train_step=train_step)
-    _, sums, _ = trained(runner, state, 3)
-    assert [int(s["bad_step"]) for s in sums] == [-1, 7, -1]
+    _, totals, _ = trained(runner, state, 3)
+    assert [int(s["bad_step"]) for s in totals] == [-1, 7, -1]
 
 
 @pytest.mark.parametrize(("size", "batch_size"), [(10, 3), (10, 10), (10, 100), (11, 5), (1, 1), (13, 12)])
@@ -317,7 +334,7 @@ def test_an_evaluation_is_the_mean_over_all_examples_whatever_the_batch_size(siz
     state = started(model, NEVER, size)
     batch = gathered_batch(data, jnp.arange(size, dtype=jnp.int32), CLASSES)
     expected = jax.device_get(make_eval_step(model)(state, batch))
-    means = Evaluator(make_eval_step(model), data, batch_size=batch_size, num_classes=CLASSES).means(state)
+    means = InMemoryEvaluator(make_eval_step(model), data, batch_size=batch_size, num_classes=CLASSES).means(state)
     assert set(means) == {"loss", "accuracy", "top5"}
     for name, value in means.items():
         assert isinstance(value, float)
@@ -332,6 +349,6 @@ def test_an_example_that_is_nan_makes_the_mean_nan_but_padding_does_not():
         return {"loss": bad, "accuracy": jnp.ones(bad.shape), "top5": jnp.ones(bad.shape)}
 
     state = started(CONV, NEVER, 5)
-    means = Evaluator(eval_step, data, batch_size=3, num_classes=CLASSES).means(state)
+    means = InMemoryEvaluator(eval_step, data, batch_size=3, num_classes=CLASSES).means(state)
     assert np.isnan(means["loss"])
     assert means["accuracy"] == 1.0
