@@ -16,6 +16,7 @@ import optax
 import jaxaug
 from experiments.run.call_syntax import named_function, parse_call
 from experiments.run.config import Config
+from experiments.run.downsample import downsample
 from experiments.run.restore_trunk import with_features
 from jaxaug import augment, compose, data, layers, mix, sampling
 from jaxaug.checks import check_number
@@ -42,6 +43,14 @@ Normalize = Callable[[jax.Array], jax.Array]
 # Thresholds of self_paced that are no numbers.
 _THRESHOLDS = {"quantile": lambda *, q: sampling.quantile(q)}
 
+
+def always_shaken(
+    *, keep_prob: float, alpha: Any = (-1.0, 1.0), beta: Any = (0.0, 1.0), noise_level: Any = "example"
+) -> nn.Module:
+    """Returns a ShakeDrop whose gate never opens, at any depth: Shake-Shake on a single branch."""
+    return layers.ShakeDrop(0.0, alpha, beta, noise_level=noise_level)
+
+
 # Layers that a network can be given, by the part they take.
 _LAYERS: dict[str, dict[str, Callable[..., nn.Module]]] = {
     "regularizer": {
@@ -49,6 +58,7 @@ _LAYERS: dict[str, dict[str, Callable[..., nn.Module]]] = {
         "ShakeDrop": layers.ShakeDrop,
         "ShakeDrop.without_final_relu": layers.ShakeDrop.without_final_relu,
         "ShakeDrop.with_final_relu": layers.ShakeDrop.with_final_relu,
+        "always_shaken": always_shaken,
     },
     "pool": {
         "GaussianPool": layers.GaussianPool,
@@ -73,8 +83,8 @@ class Experiment:
     steps: int  # of the whole run
 
 
-def built_dataset(config: Config) -> data.Dataset:
-    """Returns the dataset, its validation split carved off, then thinned as the config says."""
+def whole_dataset(config: Config) -> data.Dataset:
+    """Returns the dataset with all its training examples."""
     dataset = data.load(
         config.data.name,
         data_dir=config.data.data_dir,
@@ -83,7 +93,14 @@ def built_dataset(config: Config) -> data.Dataset:
         random_crop=config.data.random_crop,
         on_corrupt=config.data.on_corrupt,
     )
-    return thinned(dataset, config)
+    if config.data.downsample is not None:
+        dataset = downsample(dataset, config.data.downsample)
+    return dataset
+
+
+def built_dataset(config: Config) -> data.Dataset:
+    """Returns the dataset with the validation split and the subset that the config asks for."""
+    return thinned(whole_dataset(config), config)
 
 
 def thinned(dataset: data.Dataset, config: Config) -> data.Dataset:

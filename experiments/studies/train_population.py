@@ -1,0 +1,167 @@
+"""Measures an arm by a population: the seeds of a small network, trained together in this process."""
+
+import dataclasses
+import functools
+import math
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.run.build import (
+    built_augmentation,
+    built_dataset,
+    built_logit_adjustment,
+    built_model,
+    built_optimizer,
+    built_strategy,
+    normalization,
+    whole_dataset,
+)
+from experiments.run.config import Config, DataConfig
+from experiments.run.console import warnings_as_notes
+from experiments.studies.recipe import job_config
+from experiments.studies.study import Job, Measured
+from jaxaug.data import Dataset
+from jaxaug.training import (
+    TrainState,
+    fit_population,
+    init_population,
+    make_eval_step,
+    make_train_step,
+)
+from jaxaug.training.loop import Record
+from jaxaug.training.variables import HEAD
+
+
+class Population(NamedTuple):
+    """A network trained with many seeds."""
+
+    model: nn.Module
+    dataset: Dataset
+    """With all training examples."""
+    states: list[TrainState | None]
+    """After training, one per seed; None where training diverged."""
+    records: list[list[Record]]
+    """One list per seed; it ends where training diverged."""
+
+    @property
+    def finite_states(self) -> list[TrainState]:
+        """The states of all seeds; `RuntimeError` if one diverged."""
+        finite = [state for state in self.states if state is not None]
+        if len(finite) < len(self.states):
+            raise RuntimeError(f"training diverged with {len(self.states) - len(finite)} of {len(self.states)} seeds.")
+        return finite
+
+
+def train_population(config: Config, seeds: Sequence[int], trunks: Sequence[TrainState] | None = None) -> Population:
+    """Trains what `experiments.train` trains with each of the seeds, to float rounding, except for the normalization.
+
+    Images are normalized by all training images of the dataset, since one program trains all seeds.
+
+    Args:
+      config: the recipe; its seed is ignored.
+      seeds: images, initial weights, order and noise follow from the seed.
+      trunks: trained states, one per seed, whose features are kept while new classifiers are trained.
+    """
+    whole = whole_of(config)
+    datasets = [built_dataset(dataclasses.replace(config, seed=seed), whole) for seed in seeds]
+    size, part = len(datasets[0].train.labels), "all" if trunks is None else "head"
+    with warnings_as_notes():
+        model = built_model(config, whole.num_classes)
+    strategy = built_strategy(config, built_augmentation(config, whole))
+    optimizer, normalize = built_optimizer(config, size), normalization(whole)
+    states = initial_states(config, seeds, whole, size, trained=part)
+    if trunks is not None:
+        states = [_on_trunk(state, trunk) for state, trunk in zip(states, trunks, strict=True)]
+    adjustment = built_logit_adjustment(config, datasets[0])  # every seed has the same counts
+    train_step = make_train_step(
+        model, optimizer, strategy, normalize=normalize, logit_adjustment=adjustment, trained=part,
+        label_smoothing=config.label_smoothing,
+    )  # fmt: skip
+    with epoch_bar(len(seeds) * config.epochs) as bar:
+        trained, records = fit_population(
+            states,
+            train_step,
+            make_eval_step(model, normalize=normalize),
+            datasets,
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            sampling=config.data.sampling,
+            eval_every=config.eval_every,
+            on_epoch=bar.update,
+        )
+    return Population(model, whole, trained, records)
+
+
+def initial_states(
+    config: Config, seeds: Sequence[int], dataset: Dataset, num_examples: int, **options: Any
+) -> list[TrainState]:
+    """Returns the state that each seed starts from."""
+    strategy = built_strategy(config, built_augmentation(config, dataset))
+    model, optimizer = built_model(config, dataset.num_classes), built_optimizer(config, num_examples)
+    keys = jnp.stack([jax.random.key(seed) for seed in seeds])
+    shape = dataset.shape
+    return init_population(keys, model, optimizer, strategy, shape=shape, num_examples=num_examples, **options)
+
+
+def epoch_bar(epochs: int) -> Any:
+    """Returns a progress bar of the epochs of all members, which is only drawn on a terminal."""
+    from tqdm import tqdm
+
+    return tqdm(total=epochs, unit="epoch", leave=False, disable=not sys.stderr.isatty())
+
+
+def whole_of(config: Config) -> Dataset:
+    """Returns the dataset with all its training examples, loaded once for all arms of a block."""
+    data = dataclasses.replace(config.data, num_examples=None, imbalance=None, validation=0.0, sampling="shuffled")
+    return _loaded(data)
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(data: DataConfig) -> Dataset:
+    return whole_dataset(Config(data=data))
+
+
+def measure_population(job: Job) -> Measured:
+    """Returns what a population of the job's seeds measured."""
+    return measure_config(job, job_config(job))
+
+
+def measure_config(job: Job, config: Config) -> Measured:
+    """Returns the same for another config than the job's own."""
+    job.announce(f"{job.seeds} seeds together")
+    began = time.monotonic()
+    records = train_population(config, range(job.seeds)).records
+    return Measured(errors(records, config), training_metrics(records), [time.monotonic() - began])
+
+
+def errors(records: Sequence[Sequence[Record]], config: Config, metric: str = "accuracy") -> list[float | None]:
+    """Returns the errors in percent after the last epoch, None where training diverged or the metric is missing."""
+    last: list[Any] = [run[-1] if len(run) == config.epochs else {} for run in records]
+    values = [record.get(f"test_{metric}") for record in last]
+    return [None if value is None else 100 * (1 - value) for value in values]
+
+
+def training_metrics(records: Sequence[Sequence[Record]]) -> dict[str, Any]:
+    """Returns the training loss of the last epoch, and the shares of examples augmented in its first and last tenth."""
+    tenths = [math.ceil(len(run) / 10) for run in records]
+    runs: list[Any] = list(zip(records, tenths, strict=True))
+    return {
+        "epochs": max(map(len, records)),
+        "train_loss": [run[-1]["train_loss"] if run else None for run in records],
+        "augmented_first": [float(np.mean([r["augmented"] for r in run[:n]])) if run else None for run, n in runs],
+        "augmented_last": [float(np.mean([r["augmented"] for r in run[-n:]])) if run else None for run, n in runs],
+    }
+
+
+def _on_trunk(state: TrainState, trunk: TrainState) -> TrainState:
+    """Returns the state with its own classifier and the trunk of another network."""
+    params = {**trunk.params, HEAD: state.params[HEAD]}
+    state = dataclasses.replace(state, params=params, batch_stats=trunk.batch_stats)
+    return jax.tree.map(jnp.copy, state)  # training consumes its buffers, and the trunk keeps its own
