@@ -37,7 +37,7 @@ def measure_widths(job: Job) -> Measured:
     images = dataset.test.images[spread_evenly(IMAGES, len(dataset.test.labels))] / np.float32(255)
     field = make_field(trained.model, dataset, LAYER)
     fields = [np.asarray(field(state.inference_variables, images)) for state in states]
-    untrained = initial_states(config, range(job.seeds), dataset, num_examples=1)
+    untrained = initial_states(config, trained.model, range(job.seeds), dataset, num_examples=1)
     metrics = {
         "sigmas": [learned_sigmas(state.params) for state in states],
         "initial_field_spread": [spread(field(state.inference_variables, images)) for state in untrained],

@@ -71,7 +71,7 @@ def resolve(options: Sequence[str], paths: DataPaths) -> list[str]:
     return resolved if paths.data_dir is None else [*resolved, "--data.data-dir", str(paths.data_dir)]
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=1024)
 def parsed_config(options: tuple[str, ...]) -> Config:
     """Returns the config that the options of `experiments.train` describe."""
     from experiments.train import parsed

@@ -76,7 +76,7 @@ def train_population(config: Config, seeds: Sequence[int], trunks: Sequence[Trai
         model = built_model(config, whole.num_classes)
     strategy = built_strategy(config, built_augmentation(config, whole))
     optimizer, normalize = built_optimizer(config, size), normalization(whole)
-    states = initial_states(config, seeds, whole, size, trained=part)
+    states = initial_states(config, model, seeds, whole, size, trained=part)
     if trunks is not None:
         states = [_on_trunk(state, trunk) for state, trunk in zip(states, trunks, strict=True)]
     adjustment = built_logit_adjustment(config, datasets[0])  # every seed has the same counts
@@ -100,11 +100,11 @@ def train_population(config: Config, seeds: Sequence[int], trunks: Sequence[Trai
 
 
 def initial_states(
-    config: Config, seeds: Sequence[int], dataset: Dataset, num_examples: int, **options: Any
+    config: Config, model: nn.Module, seeds: Sequence[int], dataset: Dataset, num_examples: int, **options: Any
 ) -> list[TrainState]:
     """Returns the state that each seed starts from."""
     strategy = built_strategy(config, built_augmentation(config, dataset))
-    model, optimizer = built_model(config, dataset.num_classes), built_optimizer(config, num_examples)
+    optimizer = built_optimizer(config, num_examples)
     keys = jnp.stack([jax.random.key(seed) for seed in seeds])
     shape = dataset.shape
     return init_population(keys, model, optimizer, strategy, shape=shape, num_examples=num_examples, **options)
