@@ -17,11 +17,11 @@ import scipy.stats
 
 from experiments.run.build import (
     built_augmentation,
-    built_dataset,
     built_model,
     built_optimizer,
     built_strategy,
     normalization,
+    thinned,
 )
 from experiments.studies.markdown import markdown_table
 from experiments.studies.papers.scales import SMALL
@@ -101,7 +101,7 @@ def score_snapshots(job: Job) -> dict[int, ScoreSnapshot]:
     """Returns the snapshots of one training, by step."""
     config = job_config(job)
     full = whole_of(config)
-    dataset = built_dataset(config, full)
+    dataset = thinned(full, config)
     split, examples = device_split(dataset.train), len(dataset.train.labels)
     normalize, classes, batch_size = normalization(full), full.num_classes, config.batch_size
     model, optimizer = built_model(config, classes), built_optimizer(config, examples)

@@ -105,11 +105,12 @@ def regret_table(line: Line) -> str:
     accuracies = 100 * np.array(metrics["test"], np.float64).mean(axis=1)
     best, names = int(np.nanargmax(accuracies)), metrics["candidates"]
     random = float(np.nanmean(np.nanmax(accuracies) - accuracies))
+    lucky = mean_text(regrets_of_one_run(metrics), scipy.stats.sem)
     summary = (
-        f"{len(accuracies)} candidates, {line['seeds']} seeds, {metrics['examples']:,} training examples. "
-        f"Test accuracy after full training: best {accuracies[best]:.2f} % with `{names[best]}`, "
-        f"{accuracies[0]:.2f} % without augmentation. A random candidate is {random:.2f} points below the best, the one of the highest test accuracy "
-        f"in a single full run {mean_text(regrets_of_one_run(metrics), scipy.stats.sem)}."
+        f"{len(accuracies)} candidates, {line['seeds']} seeds, {metrics['examples']:,} training examples. Test "
+        f"accuracy after full training: best {accuracies[best]:.2f} % with `{names[best]}`, {accuracies[0]:.2f} % "
+        f"without augmentation. A random candidate is {random:.2f} points below the best, the one of the highest test "
+        f"accuracy in a single full run {lucky}."
     )
     header = ["chosen by", *(f"{what} at {b:g}" for b in BUDGETS for what in ("regret", "rank correlation"))]
     found, rows = list(choices(metrics)), []

@@ -15,12 +15,12 @@ import numpy as np
 
 from experiments.run.build import (
     built_augmentation,
-    built_dataset,
     built_logit_adjustment,
     built_model,
     built_optimizer,
     built_strategy,
     normalization,
+    thinned,
     whole_dataset,
 )
 from experiments.run.config import Config, DataConfig
@@ -70,7 +70,7 @@ def train_population(config: Config, seeds: Sequence[int], trunks: Sequence[Trai
       trunks: trained states, one per seed, whose features are kept while new classifiers are trained.
     """
     whole = whole_of(config)
-    datasets = [built_dataset(dataclasses.replace(config, seed=seed), whole) for seed in seeds]
+    datasets = [thinned(whole, dataclasses.replace(config, seed=seed)) for seed in seeds]
     size, part = len(datasets[0].train.labels), "all" if trunks is None else "head"
     with warnings_as_notes():
         model = built_model(config, whole.num_classes)

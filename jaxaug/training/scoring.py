@@ -36,7 +36,7 @@ def network_scorer(
     """The scorer that takes the loss of the network in training, in inference mode: one forward pass.
 
     With `resolution` r the images are first averaged over squares of r x r pixels: the pass costs about 1 / r^2, and
-    the loss is that of another input, an approximation that ranks worse (`results/importance_sampled.md`). For scoring
+    the loss is that of another input, an approximation that ranks worse (`results/importance_cifar/page.md`). For scoring
     in another arithmetic give a model of that `dtype`; it takes the same variables.
 
     Args:

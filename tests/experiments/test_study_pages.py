@@ -75,7 +75,7 @@ def test_lines_are_of_the_recipes_of_the_study_and_all_are_on_the_page(study):
     assert sum(len(view.arms) for view in shown) == len(lines)
     for view in shown:
         for arm in view.arms:
-            line, options = view.lines[arm.name], arm_options(study, view.block, arm, view.scale)
+            line, options = view.lines[arm.name], arm_options(study, view.block, arm, view.scale)  # pyright: ignore[reportArgumentType]
             if view.block.name.endswith(EQUAL_TIME):
                 options[options.index("--epochs") + 1] = str(line["metrics"]["epochs"])
             assert sorted(line["command"].split()) == sorted(train_command(options).split())

@@ -10,8 +10,8 @@ SOURCE = "Takahashi, Matsubara, Uehara, IEEE TCSVT 30(9), 2020"
 CIFAR100 = ("--data.name", "cifar100")
 CIFAR_SCALES: dict[Scale, ScaleOverrides] = {"full": ScaleOverrides(), "gpu10": CIFAR_GPU10, "cpu": CIFAR_CPU}
 
-Error = tuple[float] | tuple[float, float]
-"""A published error, and its standard deviation if there is one."""
+Error = tuple[float, float | None]
+"""A published error, and its standard deviation or None."""
 
 
 def baseline(error: float, standard_deviation: float | None = None) -> Arm:
@@ -39,8 +39,8 @@ def plain(error: float) -> Arm:
     return Arm("no augmentation", ("--augment",), published=PublishedError(error))
 
 
-CIFAR10_ARMS = four_arms((3.89,), (3.08, 0.16), (3.02, 0.04), (2.85, 0.06), hole="16")
-CIFAR100_ARMS = four_arms((18.85,), (18.41, 0.27), (17.62, 0.25), (17.22, 0.20), hole="8")
+CIFAR10_ARMS = four_arms((3.89, None), (3.08, 0.16), (3.02, 0.04), (2.85, 0.06), hole="16")
+CIFAR100_ARMS = four_arms((18.85, None), (18.41, 0.27), (17.62, 0.25), (17.22, 0.20), hole="8")
 
 CIFAR = Study(
     "ricap_cifar",
@@ -79,7 +79,7 @@ NETWORKS = Study(
         Block(
             DENSENET,
             "cifar10-wrn",
-            four_arms((3.46,), (2.73, 0.06), (2.73, 0.08), (2.69, 0.12), hole="16"),
+            four_arms((3.46, None), (2.73, 0.06), (2.73, 0.08), (2.69, 0.12), hole="16"),
             DENSENET_RECIPE,
         ),
         Block(
@@ -91,7 +91,7 @@ NETWORKS = Study(
         Block(
             SHAKE_SHAKE,
             "cifar10-shake-shake",
-            four_arms((2.86,), (2.56, 0.07), (2.32, 0.11), (2.19, 0.08), hole="16"),
+            four_arms((2.86, None), (2.56, 0.07), (2.32, 0.11), (2.19, 0.08), hole="16"),
         ),
     ),
     {
@@ -122,14 +122,14 @@ IMAGENET = Study(
         Block(
             "100 epochs",
             "imagenet-wrn50-ricap",
-            four_arms((21.90,), (22.45,), (21.83,), (21.08,), hole="{half}"),
+            four_arms((21.90, None), (22.45, None), (21.83, None), (21.08, None), hole="{half}"),
             ("--mix", "None"),
             224,
         ),
         Block(
             "200 epochs",
             "imagenet-wrn50-ricap",
-            (baseline(21.84), mixed("RICAP", "ricap(beta=0.3)", (20.33,))),
+            (baseline(21.84), mixed("RICAP", "ricap(beta=0.3)", (20.33, None))),
             ("--mix", "None", "--epochs", "200", "--optimizer.milestones", "60", "120", "180"),
             224,
         ),
@@ -174,7 +174,7 @@ ABLATION = Study(
             "cifar10-wrn",
             (
                 baseline(3.89),
-                *by_beta((69.28,), (62.84,), (68.91,), **LABELS_ALONE),
+                *by_beta((69.28, None), (62.84, None), (68.91, None), **LABELS_ALONE),
                 *by_beta((3.34, 0.09), (3.33, 0.10), (3.70, 0.07), **IMAGES_ALONE),
                 *FULL_C10,
             ),
