@@ -1,6 +1,7 @@
 """The page of a study: tables, pictures and the footer, made from its lines."""
 
 import pathlib
+import re
 import textwrap
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
@@ -72,6 +73,7 @@ COLUMNS = (
     Column("difference", lambda view, arm: difference_texts(view.difference(arm))[0]),
     Column("p", lambda view, arm: difference_texts(view.difference(arm))[1]),
     Column("seeds", lambda view, arm: str(view.lines[arm.name]["seeds"])),
+    metric("train_loss", "training loss", digits=3),
     Column("relative time", relative_time),
     Column("minutes of a run", minutes),
 )
@@ -158,8 +160,9 @@ def provenance_in_words(line: Line) -> str:
 
 
 def filled(text: str) -> str:
-    """Returns a paragraph in lines of 120 characters."""
-    return textwrap.fill(text, 120, break_on_hyphens=False)
+    """Returns a paragraph in lines of 120 characters, none of which ends inside of code."""
+    whole = re.sub(r"`[^`]*`", lambda code: code[0].replace(" ", "\0"), text)
+    return textwrap.fill(whole, 120, break_on_hyphens=False, break_long_words=False).replace("\0", " ")
 
 
 def write_page(study: Study, lines: Lines, recorded: Lines, folder: pathlib.Path) -> None:

@@ -118,7 +118,7 @@ def test_at_equal_time_slower_arms_have_fewer_epochs(monkeypatch: pytest.MonkeyP
     assert ran == [2]
     assert ordinary.errors == [50.0, 60.0]
     table = block_table(view(slow, ordinary, found))
-    assert row_of(table, slow.arm.name).endswith("| 2 | 2.00 | 0.0 | 1.00 ± 0.00 | 2 | 1.00 |")
+    assert row_of(table, slow.arm.name).endswith("| 2 | 1.000 ± 0.000 | 2.00 | 0.0 | 2 | 1.00 |")
     with pytest.raises(ValueError, match="run that block first"):
         importance.measure_at_equal_time(slow._replace(lines=[]))
 

@@ -7,7 +7,7 @@ import dataclasses
 
 from experiments.studies.papers.scales import CIFAR_GPU10, SMALL
 from experiments.studies.recipe import job_config, without_replaced
-from experiments.studies.report import Column, metric
+from experiments.studies.report import Column
 from experiments.studies.step_ratios import measure_timed, ratio_metrics
 from experiments.studies.study import Arm, Block, Job, Measured, PublishedError, ScaleOverrides, Study
 from experiments.studies.train_population import measure_config
@@ -85,7 +85,6 @@ def time_spent(view: BlockView, arm: Arm) -> str:
 
 
 COLUMNS = (
-    metric("train_loss", "training loss"),
     Column("epochs", lambda view, arm: str(view.lines[arm.name]["metrics"]["epochs"])),
     Column("time in all", time_spent),
 )
