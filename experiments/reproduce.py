@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     place = arguments.index("--") if "--" in arguments else len(arguments)
     own, extra = arguments[:place], arguments[place + 1 :]
     command = tyro.cli(Command, prog="python -m experiments.reproduce", description=description(), args=own)
-    return exit_status(lambda: run(command, extra), ValueError, TypeError, FileNotFoundError)
+    return exit_status(lambda: run(command, extra), ValueError, TypeError, OSError)
 
 
 if __name__ == "__main__":

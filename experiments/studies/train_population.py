@@ -52,10 +52,13 @@ class Population(NamedTuple):
 
     @property
     def finite_states(self) -> list[TrainState]:
-        """The states of all seeds; `RuntimeError` if one diverged."""
+        """The states of all seeds; `ValueError` if one diverged."""
         finite = [state for state in self.states if state is not None]
         if len(finite) < len(self.states):
-            raise RuntimeError(f"training diverged with {len(self.states) - len(finite)} of {len(self.states)} seeds.")
+            raise ValueError(
+                f"training diverged with {len(self.states) - len(finite)} of {len(self.states)} seeds; pass a smaller "
+                "rate: ... -- --optimizer.learning-rate RATE"
+            )
         return finite
 
 

@@ -59,7 +59,7 @@ def test_a_run_that_diverges_ends_its_records() -> None:
     assert population.states == [None, None]
     assert [len(run) < 3 for run in population.records] == [True, True]
     assert errors(population.records, config) == [None, None]
-    with pytest.raises(RuntimeError, match="training diverged with 2 of 2 seeds"):
+    with pytest.raises(ValueError, match="training diverged with 2 of 2 seeds"):
         _ = population.finite_states
 
 

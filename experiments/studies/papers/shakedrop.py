@@ -89,9 +89,10 @@ SMALL_SCALE = ScaleOverrides(
         *("--data.name", "cifar10", "--data.num-examples", "5000", "--data.downsample", "16", "--batch-size", "128"),
         *(*SMALL, "--optimizer.learning-rate", "0.1"),
     ),
-    models={"ResNet-110": "resnet20", "ResNet-20 without final ReLU": "resnet20(final_relu=False)"},
+    models={"ResNet-20 with final ReLU": "resnet20", "ResNet-20 without final ReLU": "resnet20(final_relu=False)"},
     augment=("crop(padding=2)", "flip_left_right"),
-    setup="ResNet-20 on 5,000 training images of CIFAR-10 averaged down to 16 x 16, 25 epochs of a cosine schedule",
+    setup="ResNet-20 in place of ResNet-110, 5,000 training images of CIFAR-10 averaged down to 16 x 16, 25 epochs of a "
+    "cosine schedule",
 )
 LOSS_COLUMNS = (
     Column("training loss, last epoch", last_loss),
@@ -122,7 +123,7 @@ def draw_losses(lines: Lines, path: pathlib.Path, paths: DataPaths) -> None:
 
     shown = [line for line in lines if any(line["metrics"].get("losses", []))]
     blocks = list(dict.fromkeys(line["block"] for line in shown))
-    figure: Any = Figure(figsize=(5 * max(1, len(blocks)), 4), layout="constrained")
+    figure: Any = Figure(figsize=(5 * max(1, len(blocks)), 5), layout="constrained")
     for axes, block in zip(
         figure.subplots(1, max(1, len(blocks)), sharey=True, squeeze=False)[0], blocks, strict=False
     ):
@@ -137,7 +138,7 @@ def draw_losses(lines: Lines, path: pathlib.Path, paths: DataPaths) -> None:
         axes.set_xlabel("epoch")
         axes.set_ylabel("training loss")
         axes.grid(alpha=0.3)
-        axes.legend(fontsize="small")
+        axes.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
     FigureCanvasAgg(figure).print_png(str(path))
 
 
@@ -151,7 +152,10 @@ CIFAR = Study(
             "ResNet-110", "cifar100-resnet110-shakedrop", three_arms(SET_B, 27.42, 24.07, 23.74), (), 32, PAPER_SCALES
         ),
         Block("PyramidNet-110-270", "cifar100-pyramidnet-shakedrop", three_arms(PIXEL, 18.01, 17.74, 15.78)),
-        small_block("ResNet-110", (*three_arms(SET_B, 27.42, 24.07, 23.74), regularized("ShakeDrop, set A", SET_A))),
+        small_block(
+            "ResNet-20 with final ReLU",
+            (*three_arms(SET_B, 27.42, 24.07, 23.74), regularized("ShakeDrop, set A", SET_A)),
+        ),
         small_block("ResNet-20 without final ReLU", ADDITION_ARMS),
     ),
     {
