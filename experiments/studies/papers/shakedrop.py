@@ -91,8 +91,8 @@ SMALL_SCALE = ScaleOverrides(
     ),
     models={"ResNet-20 with final ReLU": "resnet20", "ResNet-20 without final ReLU": "resnet20(final_relu=False)"},
     augment=("crop(padding=2)", "flip_left_right"),
-    setup="ResNet-20 in place of ResNet-110, 5,000 training images of CIFAR-10 averaged down to 16 x 16, 25 epochs of a "
-    "cosine schedule",
+    setup="ResNet-20 in place of ResNet-110, 5,000 training images of CIFAR-10 averaged down to 16 x 16, 25 epochs of "
+    "a cosine schedule",
 )
 LOSS_COLUMNS = (
     Column("training loss, last epoch", last_loss),
