@@ -6,7 +6,6 @@ Options of experiments.train after -- replace those of every arm: ... NAME -- --
 """
 
 import dataclasses
-import pathlib
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -16,7 +15,6 @@ import tyro
 from experiments.run.console import exit_status
 from experiments.studies import all_studies, named_study
 from experiments.studies.run_missing import Options, run_missing
-from experiments.studies.study import DataPaths, Scale
 from jaxaug.checks import check_size
 
 
@@ -26,37 +24,14 @@ class Command:
 
     study: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
     """Its name."""
-    scale: Scale = "cpu"
-    """full: the paper's recipe; gpu10: ten minutes of a GPU for an arm; cpu: about an hour of two cores for a study."""
-    data_dir: pathlib.Path | None = None
-    """Where TFDS sets are."""
-    tiny_imagenet: pathlib.Path | None = None
-    """A folder with train and val of some classes of Tiny ImageNet, which stand for ImageNet below scale full."""
-    seeds: int | None = None
-    """Seeds of every arm; None takes the scale's. Arms with fewer are run with those they lack."""
-    blocks: tuple[str, ...] = ()
-    """Run only these blocks of the study."""
-    runs: pathlib.Path = pathlib.Path("runs/reproduce")
-    """Where runs of experiments.train are kept; those that several studies need are done once."""
-    results: pathlib.Path = pathlib.Path("runs/studies")
-    """Lines, page and pictures are in NAME here."""
+    options: Annotated[Options, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Options)
 
 
 def run(command: Command, extra: Sequence[str]) -> int:
     """Runs what is missing."""
-    study = named_study(command.study)
-    if command.seeds is not None:
-        check_size("experiments.reproduce", "--seeds", command.seeds, 1)
-    options = Options(
-        command.scale,
-        command.seeds,
-        command.blocks,
-        tuple(extra),
-        DataPaths(command.data_dir, command.tiny_imagenet),
-        command.runs,
-        command.results,
-    )
-    return run_missing(study, options)
+    if command.options.seeds is not None:
+        check_size("experiments.reproduce", "--seeds", command.options.seeds, 1)
+    return run_missing(named_study(command.study), command.options, extra)
 
 
 def description() -> str:

@@ -5,7 +5,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -223,14 +223,28 @@ def built_logit_adjustment(config: Config, dataset: data.Dataset) -> jax.Array |
     return config.logit_adjustment * log_prior(np.bincount(dataset.train.labels, minlength=dataset.num_classes))
 
 
-def built(config: Config, *, dataset: data.Dataset | None = None, resumed: bool = False) -> Experiment:
-    """Returns the experiment, its state at step 0, once its step has been traced: what does not fit fails here.
+class Parts(NamedTuple):
+    """What an experiment is made of, whatever its seed."""
 
-    `dataset` is the result of `built_dataset`, if the caller already has it. The state of an experiment that is resumed
-    has only the form of one: the run that its features are from may be gone.
+    model: nn.Module
+    init: Callable[[jax.Array], TrainState]  # from the key to the state at step 0
+    train_step: TrainStep
+    eval_step: EvalStep
+
+
+def built_parts(
+    config: Config, dataset: data.Dataset, train: data.Dataset | None = None, *, trained: Literal["all", "head"] = "all"
+) -> Parts:
+    """Returns the parts of an experiment.
+
+    Args:
+      config: the recipe.
+      dataset: whose training images the images are normalized by.
+      train: whose training examples are trained on; None is `dataset`.
+      trained: "all", or "head" for a new classifier on the features of a trained network.
     """
-    dataset = built_dataset(config) if dataset is None else dataset
-    num_examples = len(dataset.train.labels)
+    train = dataset if train is None else train
+    num_examples = len(train.train.labels)
     check_batch_size(config.batch_size, num_examples)
     model = built_model(config, dataset.num_classes)
     strategy = built_strategy(config, built_augmentation(config, dataset))
@@ -238,18 +252,20 @@ def built(config: Config, *, dataset: data.Dataset | None = None, resumed: bool 
     normalize = normalization(dataset)
     scorer = built_scorer(config, dataset.num_classes, normalize, optimizer)
     average_decay = config.optimizer.average_decay
-    trained = "all" if config.features_from is None else "head"
-    state = init_state(
-        jax.random.key(config.seed),
-        model,
-        optimizer,
-        strategy,
-        shape=dataset.shape,
-        num_examples=num_examples,
-        average=average_decay is not None,
-        scorer=scorer,
-        trained=trained,
-    )
+
+    def init(key: jax.Array) -> TrainState:
+        return init_state(
+            key,
+            model,
+            optimizer,
+            strategy,
+            shape=dataset.shape,
+            num_examples=num_examples,
+            average=average_decay is not None,
+            scorer=scorer,
+            trained=trained,
+        )
+
     train_step = make_train_step(
         model,
         optimizer,
@@ -258,15 +274,27 @@ def built(config: Config, *, dataset: data.Dataset | None = None, resumed: bool 
         label_smoothing=config.label_smoothing,
         average_decay=average_decay,
         scorer=scorer,
-        logit_adjustment=built_logit_adjustment(config, dataset),
+        logit_adjustment=built_logit_adjustment(config, train),
         trained=trained,
     )
+    return Parts(model, init, train_step, make_eval_step(model, normalize=normalize))
+
+
+def built(config: Config, *, dataset: data.Dataset | None = None, resumed: bool = False) -> Experiment:
+    """Returns the experiment, its state at step 0, once its step has been traced: what does not fit fails here.
+
+    `dataset` is the result of `built_dataset`, if the caller already has it. The state of an experiment that is resumed
+    has only the form of one: the run that its features are from may be gone.
+    """
+    dataset = built_dataset(config) if dataset is None else dataset
+    parts = built_parts(config, dataset, trained="all" if config.features_from is None else "head")
+    state = parts.init(jax.random.key(config.seed))
     batch = {
         "image": jax.ShapeDtypeStruct((config.batch_size, *dataset.shape), jnp.float32),
         "label": jax.ShapeDtypeStruct((config.batch_size, dataset.num_classes), jnp.float32),
         "index": jax.ShapeDtypeStruct((config.batch_size,), jnp.int32),
     }
-    jax.eval_shape(train_step, state, batch)
+    jax.eval_shape(parts.train_step, state, batch)
     state = state if resumed else with_features(state, config)
-    steps = config.epochs * math.ceil(num_examples / config.batch_size)
-    return Experiment(dataset, model, state, train_step, make_eval_step(model, normalize=normalize), steps)
+    steps = config.epochs * math.ceil(len(dataset.train.labels) / config.batch_size)
+    return Experiment(dataset, parts.model, state, parts.train_step, parts.eval_step, steps)

@@ -32,7 +32,7 @@ def measure_attention(job: Job) -> Measured:
     config, began = job_config(job), time.monotonic()
     trained = train_population(config, range(job.seeds))
     seconds, states, dataset = time.monotonic() - began, trained.finite_states, trained.dataset
-    model, size = cast(Network, trained.model), len(dataset.test.labels)
+    model, size = cast(Network, trained.parts.model), len(dataset.test.labels)
     measured, shown = spread_evenly(MEASURED, size), spread_evenly(SHOWN, size)
     metrics: dict[str, Any] = {"shown": shown.tolist()}
     for method, layer in LAYERS.items():

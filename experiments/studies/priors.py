@@ -6,6 +6,7 @@ import pathlib
 import time
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
@@ -17,7 +18,7 @@ from experiments.studies.recipe import job_config
 from experiments.studies.report import Column, metric
 from experiments.studies.step_ratios import measure_timed, ratio_metrics, step_ratios
 from experiments.studies.study import Arm, Block, DataPaths, Job, Lines, Measured, ScaleOverrides, Study
-from experiments.studies.train_population import errors, initial_states, train_population
+from experiments.studies.train_population import errors, train_population
 from experiments.studies.view import BlockView
 from jaxaug.explain import receptive_field_spread
 
@@ -35,9 +36,9 @@ def measure_widths(job: Job) -> Measured:
     trained = train_population(config, range(job.seeds))
     seconds, states, dataset = time.monotonic() - began, trained.finite_states, trained.dataset
     images = dataset.test.images[spread_evenly(IMAGES, len(dataset.test.labels))] / np.float32(255)
-    field = make_field(trained.model, dataset, LAYER)
+    field = make_field(trained.parts.model, dataset, LAYER)
     fields = [np.asarray(field(state.inference_variables, images)) for state in states]
-    untrained = initial_states(config, trained.model, range(job.seeds), dataset, num_examples=1)
+    untrained = [trained.parts.init(jax.random.key(seed)) for seed in range(job.seeds)]
     metrics = {
         "sigmas": [learned_sigmas(state.params) for state in states],
         "initial_field_spread": [spread(field(state.inference_variables, images)) for state in untrained],

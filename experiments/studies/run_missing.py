@@ -1,16 +1,16 @@
 """Measures the arms of a study that are not recorded yet, and rewrites lines, page and pictures after each."""
 
+import dataclasses
 import pathlib
+import shlex
 import sys
 import time
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from experiments.studies import report
 from experiments.studies.jsonl import read_jsonl, write_jsonl
 from experiments.studies.recipe import arm_options, data_options, resolve
 from experiments.studies.study import (
-    Arm,
-    Block,
     DataPaths,
     Job,
     Lines,
@@ -27,29 +27,34 @@ RECORDED = pathlib.Path(__file__).parents[2] / "results"
 """Where this repository keeps its own lines."""
 
 
-class Options(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Options:
     """How much of a study is run, and where."""
 
     scale: Scale = "cpu"
+    """full: the paper's recipe; gpu10: ten minutes of a GPU for an arm; cpu: about an hour of two cores for a study."""
+    data_dir: pathlib.Path | None = None
+    """Where TFDS sets are."""
+    tiny_imagenet: pathlib.Path | None = None
+    """A folder with train and val of some classes of Tiny ImageNet, which stand for ImageNet below scale full."""
     seeds: int | None = None
-    """None takes the scale's."""
+    """Seeds of every arm; None takes the scale's. Arms with fewer are run with those they lack."""
     blocks: tuple[str, ...] = ()
-    """None but these; () takes all."""
-    extra: tuple[str, ...] = ()
-    """Options of `experiments.train` that replace those of every arm."""
-    paths: DataPaths = DataPaths()
+    """Run only these blocks of the study."""
     runs: pathlib.Path = pathlib.Path("runs/reproduce")
+    """Where runs of experiments.train are kept; those that several studies need are done once."""
     results: pathlib.Path = pathlib.Path("runs/studies")
-    """Lines, page and pictures are written to the folder of the study's name in it."""
+    """Lines, page and pictures are in NAME here."""
 
 
-def scale_label(options: Options) -> str:
-    """Returns the scale as lines have it: with the options that replace those of the recipe."""
-    return " ".join([options.scale, *options.extra])
-
-
-def missing_jobs(study: Study, options: Options, lines: Lines) -> list[Job]:
+def missing_jobs(study: Study, options: Options, extra: Sequence[str], lines: Lines) -> list[Job]:
     """Returns the arms that are not recorded with as many seeds as asked for.
+
+    Args:
+      study: of the arms.
+      options: how much of it is run.
+      extra: options of `experiments.train` that replace those of every arm.
+      lines: what is recorded at this scale, with these options.
 
     Raises:
       ValueError: the study has no such scale or block, or `experiments.train` does not understand a recipe.
@@ -60,38 +65,36 @@ def missing_jobs(study: Study, options: Options, lines: Lines) -> list[Job]:
     for name in options.blocks:
         if name not in [block.name for block in blocks]:
             raise ValueError(f"--blocks takes some of {', '.join(block.name for block in blocks)}; got {name}.")
-    recorded = {arm_key(line): line["seeds"] for line in lines}
-    found = []
+    recorded = {arm_key(line)[1:]: line["seeds"] for line in lines}
+    paths, jobs = DataPaths(options.data_dir, options.tiny_imagenet), []
     for block in blocks:
         seeds = options.seeds or study.overrides(block, options.scale).seeds
         for arm in block.arms:
-            key = scale_label(options), block.name, arm.name
-            if (options.blocks and block.name not in options.blocks) or recorded.get(key, 0) >= seeds:
+            if (options.blocks and block.name not in options.blocks) or recorded.get(
+                (block.name, arm.name), 0
+            ) >= seeds:
                 continue
-            found.append(_job(study, block, arm, seeds, options))
-    return found
+            recipe = arm_options(study, block, arm, options.scale, extra)
+            jobs.append(Job(study, block, arm, options.scale, recipe, seeds, paths, options.runs, extra=tuple(extra)))
+    return jobs
 
 
-def _job(study: Study, block: Block, arm: Arm, seeds: int, options: Options) -> Job:
-    recipe = arm_options(study, block, arm, options.scale, options.extra)
-    return Job(study, block, arm, options.scale, recipe, seeds, options.paths, options.runs, extra=options.extra)
-
-
-def run_missing(study: Study, options: Options) -> int:
+def run_missing(study: Study, options: Options, extra: Sequence[str] = ()) -> int:
     """Measures what is missing, and returns the exit status; the same command resumes what was interrupted."""
     folder = options.results / study.name
-    path, label = folder / "lines.jsonl", scale_label(options)
+    path, label = folder / "lines.jsonl", " ".join([options.scale, *([shlex.join(extra)] if extra else [])])
     lines = read_jsonl(path)
-    jobs = missing_jobs(study, options, lines)
-    paths = options.paths
+    jobs = missing_jobs(study, options, extra, [line for line in lines if line["scale"] == label])
     if any("{policy}" in job.options for job in jobs):
-        from experiments.studies.papers.searched import searched_policy
+        from experiments.studies.papers.searched_policy import searched_policy
 
-        paths = paths._replace(policy=searched_policy(paths.data_dir, options.scale, options.runs))
+        policy = searched_policy(options.data_dir, options.scale, options.runs)
+        jobs = [job._replace(paths=job.paths._replace(policy=policy)) for job in jobs]
     for job in jobs:
-        resolve(job.options, paths)
-    asked = [arm for block in study.blocks_at(options.scale) for arm in block.arms]
-    print(f"{study.name}, scale {label}: {len(jobs)} of {len(asked)} arms to run; results in {folder}.", flush=True)
+        resolve(job.options, job.paths)
+    asked = sum(len(block.arms) for block in study.blocks_at(options.scale))
+    print(f"{study.name}, scale {label}: {len(jobs)} of {asked} arms to run; results in {folder}.", flush=True)
+    paths = DataPaths(options.data_dir, options.tiny_imagenet)
     if lines:
         write_results(study, lines, folder, paths)
     began, done, total = time.monotonic(), 0, sum(job.seeds for job in jobs)
@@ -99,14 +102,13 @@ def run_missing(study: Study, options: Options) -> int:
         left = f", about {(time.monotonic() - began) / done * (total - done) / 60:.0f} min left" if done else ""
         title = f"[{place + 1}/{len(jobs)}{left}] {job.block.name}, {job.arm.name}"
         here = [line for line in lines if line["scale"] == label]
-        job = job._replace(paths=paths, lines=here, announce=lambda text, t=title: print(f"{t}: {text}", flush=True))
+        job = job._replace(lines=here, announce=lambda text, title=title: print(f"{title}: {text}", flush=True))
         try:
             measured = (job.block.measure or train_runs)(job)
         except (RunStoppedError, KeyboardInterrupt) as stopped:
             print(f"Stopped; {len(lines)} arms are in {path}. The same command resumes.", file=sys.stderr)
             return stopped.status if isinstance(stopped, RunStoppedError) else 130
-        line = make_line(job, label, measured, data_options(job.options))
-        lines = with_line(read_jsonl(path), line)
+        lines = with_line(read_jsonl(path), make_line(job, label, measured, data_options(job.options)))
         write_results(study, lines, folder, paths)
         done += job.seeds
     shown = [line for line in lines if line["scale"] == label]

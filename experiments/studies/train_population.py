@@ -8,33 +8,17 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.run.build import (
-    built_augmentation,
-    built_logit_adjustment,
-    built_model,
-    built_optimizer,
-    built_strategy,
-    normalization,
-    thinned,
-    whole_dataset,
-)
+from experiments.run.build import Parts, built_parts, thinned, whole_dataset
 from experiments.run.config import Config, DataConfig
 from experiments.run.console import warnings_as_notes
 from experiments.studies.recipe import job_config
 from experiments.studies.study import Job, Measured
 from jaxaug.data import Dataset
-from jaxaug.training import (
-    TrainState,
-    fit_population,
-    init_population,
-    make_eval_step,
-    make_train_step,
-)
+from jaxaug.training import TrainState, fit_population
 from jaxaug.training.loop import Record
 from jaxaug.training.variables import HEAD
 
@@ -42,7 +26,7 @@ from jaxaug.training.variables import HEAD
 class Population(NamedTuple):
     """A network trained with many seeds."""
 
-    model: nn.Module
+    parts: Parts
     dataset: Dataset
     """With all training examples."""
     states: list[TrainState | None]
@@ -74,24 +58,16 @@ def train_population(config: Config, seeds: Sequence[int], trunks: Sequence[Trai
     """
     whole = whole_of(config)
     datasets = [thinned(whole, dataclasses.replace(config, seed=seed)) for seed in seeds]
-    size, part = len(datasets[0].train.labels), "all" if trunks is None else "head"
     with warnings_as_notes():
-        model = built_model(config, whole.num_classes)
-    strategy = built_strategy(config, built_augmentation(config, whole))
-    optimizer, normalize = built_optimizer(config, size), normalization(whole)
-    states = initial_states(config, model, seeds, whole, size, trained=part)
+        parts = built_parts(config, whole, datasets[0], trained="all" if trunks is None else "head")
+    states = list(map(jax.jit(parts.init), map(jax.random.key, seeds)))
     if trunks is not None:
         states = [_on_trunk(state, trunk) for state, trunk in zip(states, trunks, strict=True)]
-    adjustment = built_logit_adjustment(config, datasets[0])  # every seed has the same counts
-    train_step = make_train_step(
-        model, optimizer, strategy, normalize=normalize, logit_adjustment=adjustment, trained=part,
-        label_smoothing=config.label_smoothing,
-    )  # fmt: skip
     with epoch_bar(len(seeds) * config.epochs) as bar:
         trained, records = fit_population(
             states,
-            train_step,
-            make_eval_step(model, normalize=normalize),
+            parts.train_step,
+            parts.eval_step,
             datasets,
             epochs=config.epochs,
             batch_size=config.batch_size,
@@ -99,18 +75,7 @@ def train_population(config: Config, seeds: Sequence[int], trunks: Sequence[Trai
             eval_every=config.eval_every,
             on_epoch=bar.update,
         )
-    return Population(model, whole, trained, records)
-
-
-def initial_states(
-    config: Config, model: nn.Module, seeds: Sequence[int], dataset: Dataset, num_examples: int, **options: Any
-) -> list[TrainState]:
-    """Returns the state that each seed starts from."""
-    strategy = built_strategy(config, built_augmentation(config, dataset))
-    optimizer = built_optimizer(config, num_examples)
-    keys = jnp.stack([jax.random.key(seed) for seed in seeds])
-    shape = dataset.shape
-    return init_population(keys, model, optimizer, strategy, shape=shape, num_examples=num_examples, **options)
+    return Population(parts, whole, trained, records)
 
 
 def epoch_bar(epochs: int) -> Any:

@@ -19,7 +19,7 @@ from experiments.studies.cheap_scores import ScoreSnapshot, measure_scores, scor
 from experiments.studies.papers import importance, shakedrop
 from experiments.studies.report import block_table
 from experiments.studies.study import DataPaths, Job, Measured, make_line
-from experiments.studies.train_population import errors, initial_states, train_population, training_metrics
+from experiments.studies.train_population import errors, train_population, training_metrics
 from experiments.studies.view import BlockView
 from jaxaug import ShakeDrop, data
 from jaxaug.explain import map_area, map_entropy
@@ -125,8 +125,8 @@ def test_at_equal_time_slower_arms_have_fewer_epochs(monkeypatch: pytest.MonkeyP
 
 def test_losses_are_drawn_and_seeds_that_diverged_are_counted(tmp_path) -> None:
     one = job("shakedrop_cifar", block=1)
-    whole = Measured([25.0, 50.0], {"losses": [[2.0, 1.0], [2.0, 3.0]]}, [])
-    broken = Measured([50.0, None], {"losses": [[2.0, 1.5], [2.5]]}, [])
+    whole = Measured([25.0, 50.0], {"train_loss": [1.0, 3.0], "losses": [[2.0, 1.0], [2.0, 3.0]]}, [])
+    broken = Measured([50.0, None], {"train_loss": [1.5, None], "losses": [[2.0, 1.5], [2.5]]}, [])
     seen = view(one, whole, broken)
     table = block_table(seen)
     assert "| 37.50 ± 17.68 | - | - | 2 | 2.000 ± 1.414 | 3.00 | - |" in table
@@ -198,7 +198,7 @@ def test_a_rate_near_zero_leaves_the_weights_as_they_start() -> None:
         optimizer=OptimizerConfig(learning_rate=1e-30),
     )  # fmt: skip
     population = train_population(config, [0, 1])
-    start = initial_states(config, population.model, [0, 1], population.dataset, num_examples=1)
+    start = map(population.parts.init, map(jax.random.key, [0, 1]))
     for state, first in zip(population.finite_states, start, strict=True):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-25), state.params, first.params)
 

@@ -4,6 +4,7 @@ Yamada, Iwamura, Akiba, Kise, IEEE Access 7, 2019.
 """
 
 import pathlib
+import time
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ import numpy as np
 from experiments.studies.papers.scales import CIFAR_CPU, CIFAR_GPU10, IMAGENET_CPU, IMAGENET_GPU10, SMALL
 from experiments.studies.recipe import job_config
 from experiments.studies.report import Column
-from experiments.studies.statistics import mean_text
 from experiments.studies.study import (
     Arm,
     Block,
@@ -24,7 +24,7 @@ from experiments.studies.study import (
     ScaleOverrides,
     Study,
 )
-from experiments.studies.train_population import errors, train_population
+from experiments.studies.train_population import errors, train_population, training_metrics
 from experiments.studies.view import BlockView
 
 SOURCE = "Yamada, Iwamura, Akiba, Kise, IEEE Access 7, 2019, figures at second hand"
@@ -51,16 +51,11 @@ def regularized(name: str, layer: str, published: PublishedError | None = None) 
 
 def measure_losses(job: Job) -> Measured:
     """Returns errors, None where training diverged, and the training losses of every epoch."""
-    config = job_config(job)
+    config, began = job_config(job), time.monotonic()
+    job.announce(f"{job.seeds} seeds together")
     records = train_population(config, range(job.seeds)).records
-    losses = [[record["train_loss"] for record in run] for run in records]
-    return Measured(errors(records, config), {"losses": losses}, [])
-
-
-def last_loss(view: BlockView, arm: Arm) -> str:
-    """Returns the training loss of the last epoch."""
-    runs = [run for run in view.lines[arm.name]["metrics"].get("losses", []) if len(run) > 1]
-    return mean_text(np.array([run[-1] for run in runs]), digits=3) if runs else "-"
+    metrics = training_metrics(records) | {"losses": [[record["train_loss"] for record in run] for run in records]}
+    return Measured(errors(records, config), metrics, [time.monotonic() - began])
 
 
 def largest_loss(view: BlockView, arm: Arm) -> str:
@@ -95,8 +90,7 @@ SMALL_SCALE = ScaleOverrides(
     "a cosine schedule",
 )
 LOSS_COLUMNS = (
-    Column("training loss, last epoch", last_loss),
-    Column("largest after the first epoch", largest_loss),
+    Column("largest loss after the first epoch", largest_loss),
     Column("diverged", diverged),
 )
 
