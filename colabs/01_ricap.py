@@ -279,7 +279,7 @@ print("the mask of the patched image is the patched mask:", bool((redder(patched
 # images in the same order. Under RICAP the training loss cannot reach 0: the label is soft, and its entropy is the
 # least that any network can have.
 #
-# The images here are few and small, and so is the network. `results/cifar10_mixing.md` asks the same on CIFAR-10, where
+# The images here are few and small, and so is the network. `results/ricap_cifar/page.md` asks the same on CIFAR-10, where
 # a network that underfits lost by RICAP; the card has the paper's figures for large networks. Learning rate and epochs
 # were settled by a few trials on these very test images, and in others of them RICAP was no better than nothing: take
 # the table for a demonstration, not for a result.

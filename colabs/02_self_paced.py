@@ -322,7 +322,7 @@ plt.show()
 # ## Does it help? Few training examples
 #
 # Every arm has the same seeds, so the same examples, initial weights and order; what differs is who is augmented. A
-# difference below twice its standard error says little. With 20 seeds and more steps (`results/self_paced.md`) "above"
+# difference below twice its standard error says little. With 20 seeds and more steps (`results/self_paced/page.md`) "above"
 # with a small threshold beat augmentation of all on few digits, and "below" did on more of them. On CIFAR-10 "above"
 # was worse than "all" with 1,000 examples, and no better with 5,000.
 #
@@ -416,7 +416,7 @@ compare(arms, "all")
 # The same with feature vectors: 30 numbers for each of the tumours of `breast_cancer`, and as augmentation Gaussian
 # noise of 0.3 of their standard deviation. The column of the shares says how few of these examples are ever hard, and
 # so how little sets "above" apart from "none". So few steps do not tell the arms apart. With more of them
-# (`results/self_paced.md`) "all" was worse than "none" on this table and better on `wine`, and "above" came out near
+# (`results/self_paced/page.md`) "all" was worse than "none" on this table and better on `wine`, and "above" came out near
 # "none" on both: whether to augment at all remains the first question.
 
 # %%

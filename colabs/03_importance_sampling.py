@@ -363,7 +363,7 @@ plt.show()
 # costs next to nothing, M copies take $(M + 3) / 3$ of the time of ordinary training: the dashed lines. The times are
 # measured here and now, beside whatever else this machine does. Contenders take turns, and the bars are medians of the
 # ratio to `always` in the same turn, with quartiles. `scan=True` scores copy after copy, in the memory of one.
-# `results/strategies.md` has the ratios of a WRN, measured with more care.
+# `results/speed/strategies.md` has the ratios of a WRN, measured with more care.
 
 
 # %%
@@ -462,7 +462,7 @@ plt.show()
 # it can mean that the label no longer fits; the draw cannot tell them apart. `batch_augmented` does not draw at all: it
 # trains on twice as many images in a step, so it is to be held against `always` with twice the epochs.
 #
-# On CIFAR-10 with a small WRN (`results/importance_sampled.md`) nothing that draws by the loss gained over ordinary
+# On CIFAR-10 with a small WRN (`results/importance_cifar/page.md`) nothing that draws by the loss gained over ordinary
 # training at equal epochs either, and at equal time ordinary training won against all, since it takes more steps. The
 # authors report a gain for PreActResNet-18, which was not run here.
 #
@@ -476,7 +476,7 @@ plt.show()
 # - Take `cutout` out of `augment`: the copies of an example are then more alike.
 # - Put `stop_after(importance_sampled(augment), steps=...)` among the `arms`.
 # - Score more cheaply: `make_train_step(..., scorer=...)` takes `proxy_scorer` (a small network that learns along) or
-#   `every(scorer, 4)`; `results/cheap_scores.md` says what each is worth.
+#   `every(scorer, 4)`; `results/cheap_scores/page.md` says what each is worth.
 # - The other use of the loss, whether to augment at all, is in notebook `02_self_paced`.
 # - The card
 #   [docs/methods/importance_sampled.md](https://github.com/jaxaug/jaxaug/blob/main/docs/methods/importance_sampled.md)

@@ -187,7 +187,7 @@ plt.show()
 # $x + \alpha F_1(x) + (1 - \alpha) F_2(x)$ with $\alpha \sim U[0, 1]$, and shares out the gradient by another weight
 # $\beta$. Inference takes the mean of the branches. With $F_1 = 1$ and $F_2 = 0$ the output is $\alpha$ and the
 # gradient of the first branch is $\beta$. ShakeDrop brings this to networks with one branch, and adds the coin
-# (`results/shakedrop.md` has it without the coin, too).
+# (`results/shakedrop_cifar/page.md` has it without the coin, too).
 
 # %%
 modes = ({"backward": "shake"}, {"backward": "even"}, {"backward": "keep"}, {"forward": "even"})
@@ -246,7 +246,7 @@ plt.show()
 #
 # `regularizer=` takes a function of the keep probability and puts its layer on every residual branch, with
 # `linear_decay` over all blocks. It adds no parameters. A network with a ReLU after the addition warns of a negative
-# $\alpha$; ResNets take `final_relu=False`. `results/shakedrop.md` has these on a part of CIFAR-10: under the ReLU
+# $\alpha$; ResNets take `final_relu=False`. `results/shakedrop_cifar/page.md` has these on a part of CIFAR-10: under the ReLU
 # set A is worse than set B, no run diverged, and none beats the network without noise, which underfits already.
 
 # %%
@@ -372,7 +372,7 @@ plt.show()
 # On the digits both fit the training images less well than the plain network: they underfit, ShakeDrop most, and
 # neither has a lower test error by more than the seeds differ. A network of three blocks that sees few images a few
 # times says nothing about the case of the paper, PyramidNet of 110 layers and 300 epochs of CIFAR-100.
-# `results/shakedrop.md` has ResNet-20 on 5,000 images of CIFAR-10, with both endings, all levels and $p = 0$; all noise
+# `results/shakedrop_cifar/page.md` has ResNet-20 on 5,000 images of CIFAR-10, with both endings, all levels and $p = 0$; all noise
 # costs accuracy there, as that network underfits too.
 
 # %% [markdown]

@@ -360,7 +360,7 @@ plt.show()
 # %% [markdown]
 # The order of the indicators in this picture decides little: the candidates are few and were picked by hand, with it
 # known that RICAP does well here; a few images of the digits' test set are a percentage point; and the seeds share the
-# data. `results/search.md` measured about 50 candidates on all the digits, on 300 of them and on CIFAR-10. There the
+# data. `results/search/page.md` measured about 50 candidates on all the digits, on 300 of them and on CIFAR-10. There the
 # order of the indicators changed with the number of early epochs and with the dataset; $\log T + 0.5 \log D$ of the
 # first epochs was the best of them on all digits and among the best on CIFAR-10, and on 300 digits early validation
 # accuracy chose as well as any.
@@ -412,8 +412,8 @@ print(f"by full training the chosen one is number {place} of {len(names)}")
 # - Another `indicator=` of `search`: `"product"`, `"z_score_sum"`, `"rank_sum"`, `"constrained"`, or a function of
 #   affinity and diversity.
 # - `early_epochs` of 1 and of 10: what the ranking gains by more epochs, and what it costs.
-# - Fewer training images, by `jaxaug.data.subset`; `results/search.md` has 300 digits.
+# - Fewer training images, by `jaxaug.data.subset`; `results/search/page.md` has 300 digits.
 # - Candidates of another form, `on_images(flip_left_right)` or a function of your own: any `(key, batch) -> batch` that
 #   keeps shapes. Each form is one more compilation.
 # - The card [docs/methods/affinity_and_diversity.md](https://github.com/jaxaug/jaxaug/blob/main/docs/methods/affinity_and_diversity.md)
-#   and the page [results/search.md](https://github.com/jaxaug/jaxaug/blob/main/results/search.md).
+#   and the page [results/search/page.md](https://github.com/jaxaug/jaxaug/blob/main/results/search/page.md).

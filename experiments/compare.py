@@ -17,8 +17,8 @@ from experiments.figures.curves import Curve, draw_panels
 from experiments.run.console import exit_status
 from experiments.run.directory import replace_text
 from experiments.run.load_runs import StoredRun, differing_options, in_groups, load_runs
-from experiments.studies.jsonl import sample_deviation
-from experiments.studies.markdown import markdown_table, mean_of
+from experiments.studies.markdown import markdown_table
+from experiments.studies.statistics import mean_text
 from jaxaug.checks import nearest
 
 
@@ -92,12 +92,12 @@ def table(groups: Sequence[Group]) -> str:
     for group, validation in zip(groups, validations, strict=True):
         error = group.test_error
         of, last = {run.config.epochs for run in group.runs}, error.epochs[-1]
-        best = "-" if validation is None else mean_of(validation.values.min(axis=1), sample_deviation)
+        best = "-" if validation is None else mean_text(validation.values.min(axis=1))
         rows.append(
             [
                 group.label,
                 str(len(group.runs)),
-                mean_of(error.values[:, -1], sample_deviation),
+                mean_text(error.values[:, -1]),
                 best,
                 str(last) if of == {last} else f"{last} of {' or '.join(map(str, sorted(of)))}",
                 f"{group.examples_per_second:,.0f}",

@@ -1,4 +1,4 @@
-"""WRN-10-1 on 10,000 CIFAR-10 images with flip and crop, for a CPU: the base of results/cifar10_mixing.md.
+"""WRN-10-1 on 10,000 CIFAR-10 images with flip and crop, for a CPU: the recipe of results/ricap_cifar.
 
 Paper: none; the recipe of the RICAP paper (see cifar10-wrn-ricap) with the narrowest network, a fifth of the training
 images, and a cosine schedule over 15 epochs instead of 200 in steps.

@@ -7,7 +7,8 @@ import numpy as np
 import scipy.stats
 
 from experiments.figures.attention_maps import Trained
-from experiments.studies.markdown import markdown_table, mean_of
+from experiments.studies.markdown import markdown_table
+from experiments.studies.statistics import mean_text
 from jaxaug.data import Split
 
 HEADER = ("run", "right, %", "entropy of the maps", "area of the maps", "maps without evidence")
@@ -16,7 +17,7 @@ HEADER = ("run", "right, %", "entropy of the maps", "area of the maps", "maps wi
 def row(title: Sequence[str], results: dict[str, np.ndarray], labels: np.ndarray) -> list[str]:
     """Returns what the table says of a run: means over images, with their standard errors."""
     right = 100 * (results["probability"].argmax(axis=-1) == labels).mean()
-    entropy, area = (mean_of(results[name], scipy.stats.sem, digits=3) for name in ("entropy", "area"))
+    entropy, area = (mean_text(results[name], scipy.stats.sem, digits=3) for name in ("entropy", "area"))
     return [", ".join(title), f"{right:.1f}", entropy, area, str(np.count_nonzero(results["area"] == 0))]
 
 

@@ -1,6 +1,6 @@
 """Fuzzes every reader of what comes from outside: `python -m experiments.fuzzing`.
 
-The page is results/robustness.md. The law, of experiments.fuzzing.fuzzing: a value or one sentence, in time, and
+The page is results/robustness/page.md. The law, of experiments.fuzzing.fuzzing: a value or one sentence, in time, and
 nothing else happens.
 """
 
@@ -34,7 +34,7 @@ class Command:
     """Targets, as "policy files"; all by default."""
     seed: int = 0
     """Every input follows from it."""
-    results: pathlib.Path = pathlib.Path("results/robustness.md")
+    results: pathlib.Path = pathlib.Path("results/robustness/page.md")
     """The page."""
 
 

@@ -5,7 +5,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -16,6 +16,7 @@ import optax
 import jaxaug
 from experiments.run.call_syntax import named_function, parse_call
 from experiments.run.config import Config
+from experiments.run.downsample import downsample
 from experiments.run.restore_trunk import with_features
 from jaxaug import augment, compose, data, layers, mix, sampling
 from jaxaug.checks import check_number
@@ -43,6 +44,14 @@ Normalize = Callable[[jax.Array], jax.Array]
 # Thresholds of self_paced that are no numbers.
 _THRESHOLDS = {"quantile": lambda *, q: sampling.quantile(q)}
 
+
+def always_shaken(
+    *, keep_prob: float, alpha: Any = (-1.0, 1.0), beta: Any = (0.0, 1.0), noise_level: Any = "example"
+) -> nn.Module:
+    """Returns a ShakeDrop whose gate never opens, at any depth: Shake-Shake on a single branch."""
+    return layers.ShakeDrop(0.0, alpha, beta, noise_level=noise_level)
+
+
 # Layers that a network can be given, by the part they take.
 _LAYERS: dict[str, dict[str, Callable[..., nn.Module]]] = {
     "regularizer": {
@@ -50,6 +59,7 @@ _LAYERS: dict[str, dict[str, Callable[..., nn.Module]]] = {
         "ShakeDrop": layers.ShakeDrop,
         "ShakeDrop.without_final_relu": layers.ShakeDrop.without_final_relu,
         "ShakeDrop.with_final_relu": layers.ShakeDrop.with_final_relu,
+        "always_shaken": always_shaken,
     },
     "pool": {
         "GaussianPool": layers.GaussianPool,
@@ -74,8 +84,8 @@ class Experiment:
     steps: int  # of the whole run
 
 
-def built_dataset(config: Config) -> data.Dataset:
-    """Returns the dataset, its validation split carved off, then thinned as the config says."""
+def whole_dataset(config: Config) -> data.Dataset:
+    """Returns the dataset with all its training examples."""
     dataset = data.load(
         config.data.name,
         data_dir=config.data.data_dir,
@@ -84,7 +94,14 @@ def built_dataset(config: Config) -> data.Dataset:
         random_crop=config.data.random_crop,
         on_corrupt=config.data.on_corrupt,
     )
-    return thinned(dataset, config)
+    if config.data.downsample is not None:
+        dataset = downsample(dataset, config.data.downsample)
+    return dataset
+
+
+def built_dataset(config: Config) -> data.Dataset:
+    """Returns the dataset with the validation split and the subset that the config asks for."""
+    return thinned(whole_dataset(config), config)
 
 
 def thinned(dataset: data.Dataset, config: Config) -> data.Dataset:
@@ -207,14 +224,28 @@ def built_logit_adjustment(config: Config, dataset: data.Dataset) -> jax.Array |
     return config.logit_adjustment * log_prior(np.bincount(dataset.train.labels, minlength=dataset.num_classes))
 
 
-def built(config: Config, *, dataset: data.Dataset | None = None, resumed: bool = False) -> Experiment:
-    """Returns the experiment, its state at step 0, once its step has been traced: what does not fit fails here.
+class Parts(NamedTuple):
+    """What an experiment is made of, whatever its seed."""
 
-    `dataset` is the result of `built_dataset`, if the caller already has it. The state of an experiment that is resumed
-    has only the form of one: the run that its features are from may be gone.
+    model: nn.Module
+    init: Callable[[jax.Array], TrainState]  # from the key to the state at step 0
+    train_step: TrainStep
+    eval_step: EvalStep
+
+
+def built_parts(
+    config: Config, dataset: data.Dataset, train: data.Dataset | None = None, *, trained: Literal["all", "head"] = "all"
+) -> Parts:
+    """Returns the parts of an experiment.
+
+    Args:
+      config: the recipe.
+      dataset: whose training images the images are normalized by.
+      train: whose training examples are trained on; None is `dataset`.
+      trained: "all", or "head" for a new classifier on the features of a trained network.
     """
-    dataset = built_dataset(config) if dataset is None else dataset
-    num_examples = len(dataset.train.labels)
+    train = dataset if train is None else train
+    num_examples = len(train.train.labels)
     check_batch_size(config.batch_size, num_examples)
     model = built_model(config, dataset.num_classes)
     strategy = built_strategy(config, built_augmentation(config, dataset))
@@ -222,18 +253,20 @@ def built(config: Config, *, dataset: data.Dataset | None = None, resumed: bool 
     normalize = normalization(dataset)
     scorer = built_scorer(config, dataset.num_classes, normalize, optimizer)
     average_decay = config.optimizer.average_decay
-    trained = "all" if config.features_from is None else "head"
-    state = init_state(
-        jax.random.key(config.seed),
-        model,
-        optimizer,
-        strategy,
-        shape=dataset.shape,
-        num_examples=num_examples,
-        average=average_decay is not None,
-        scorer=scorer,
-        trained=trained,
-    )
+
+    def init(key: jax.Array) -> TrainState:
+        return init_state(
+            key,
+            model,
+            optimizer,
+            strategy,
+            shape=dataset.shape,
+            num_examples=num_examples,
+            average=average_decay is not None,
+            scorer=scorer,
+            trained=trained,
+        )
+
     train_step = make_train_step(
         model,
         optimizer,
@@ -242,15 +275,27 @@ def built(config: Config, *, dataset: data.Dataset | None = None, resumed: bool 
         label_smoothing=config.label_smoothing,
         average_decay=average_decay,
         scorer=scorer,
-        logit_adjustment=built_logit_adjustment(config, dataset),
+        logit_adjustment=built_logit_adjustment(config, train),
         trained=trained,
     )
+    return Parts(model, init, train_step, make_eval_step(model, normalize=normalize))
+
+
+def built(config: Config, *, dataset: data.Dataset | None = None, resumed: bool = False) -> Experiment:
+    """Returns the experiment, its state at step 0, once its step has been traced: what does not fit fails here.
+
+    `dataset` is the result of `built_dataset`, if the caller already has it. The state of an experiment that is resumed
+    has only the form of one: the run that its features are from may be gone.
+    """
+    dataset = built_dataset(config) if dataset is None else dataset
+    parts = built_parts(config, dataset, trained="all" if config.features_from is None else "head")
+    state = parts.init(jax.random.key(config.seed))
     batch = {
         "image": jax.ShapeDtypeStruct((config.batch_size, *dataset.shape), jnp.float32),
         "label": jax.ShapeDtypeStruct((config.batch_size, dataset.num_classes), jnp.float32),
         "index": jax.ShapeDtypeStruct((config.batch_size,), jnp.int32),
     }
-    jax.eval_shape(train_step, state, batch)
+    jax.eval_shape(parts.train_step, state, batch)
     state = state if resumed else with_features(state, config)
-    steps = config.epochs * math.ceil(num_examples / config.batch_size)
-    return Experiment(dataset, model, state, train_step, make_eval_step(model, normalize=normalize), steps)
+    steps = config.epochs * math.ceil(len(dataset.train.labels) / config.batch_size)
+    return Experiment(dataset, parts.model, state, parts.train_step, parts.eval_step, steps)

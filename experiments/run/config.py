@@ -22,6 +22,8 @@ class DataConfig:
     """Where TFDS sets lie."""
     image_size: int | None = None
     """Side to which images of mixed sizes are resized."""
+    downsample: int | None = None
+    """Side to which images in memory are averaged down: each pixel is the mean of a square of pixels."""
     stream: bool = False
     """Leave the images of files and of TFDS on disk, and decode each batch on its way: for sets larger than memory."""
     random_crop: bool = False

@@ -7,6 +7,7 @@ written to a policy file: `python -m experiments.train --augment search/search.j
 import dataclasses
 import pathlib
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -17,7 +18,7 @@ from experiments.run.policy import Policy, policy_json
 from experiments.search.candidates import default_candidates
 from experiments.search.refined import refined
 from experiments.search.report import draw, report_json, table
-from experiments.search.setup import Source, Training, loaded, made, parts
+from experiments.search.setup import Recipe, made, parts, searched_dataset
 from jaxaug.data import Dataset
 from jaxaug.search import SearchResult, search
 
@@ -26,8 +27,7 @@ from jaxaug.search import SearchResult, search
 class Command:
     """What is searched, and how."""
 
-    source: Annotated[Source, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Source)
-    training: Annotated[Training, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Training)
+    recipe: Annotated[Recipe, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Recipe)
     early_epochs: int = 3
     """Epochs of every candidate."""
     seeds: int = 2
@@ -45,10 +45,10 @@ class Command:
 def measuring(command: Command, dataset: Dataset) -> dict[str, Any]:
     """Returns the options of `search` and `refine` that say what a candidate is trained on, and for how long."""
     return {
-        **parts(command.training, dataset),
-        "epochs": command.training.epochs,
+        **parts(command.recipe.config(), dataset),
+        "epochs": command.recipe.epochs,
         "early_epochs": command.early_epochs,
-        "batch_size": command.training.batch_size,
+        "batch_size": command.recipe.batch_size,
         "seeds": range(command.seeds),
     }
 
@@ -57,7 +57,7 @@ def found(command: Command, dataset: Dataset, policies: list[Policy]) -> SearchR
     """Returns the result of the search, with a progress bar where someone looks."""
     from tqdm import tqdm
 
-    total = command.seeds * (command.training.epochs + len(policies) * command.early_epochs)
+    total = command.seeds * (command.recipe.epochs + len(policies) * command.early_epochs)
     off = command.quiet or not sys.stderr.isatty()
     with tqdm(total=total, unit="epoch", desc="search", disable=off) as bar:
         return search(
@@ -71,7 +71,7 @@ def found(command: Command, dataset: Dataset, policies: list[Policy]) -> SearchR
 
 def run(command: Command) -> None:
     """Searches, prints the table, and writes file and picture."""
-    dataset = loaded(command.source)
+    dataset = searched_dataset(command.recipe.config())
     policies = default_candidates(dataset.shape)
     result = found(command, dataset, policies)
     print(table(result))
@@ -96,9 +96,9 @@ def run(command: Command) -> None:
     print(f"{path} holds {best}: python -m experiments.train --augment {path}")
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; a mistake in it is one sentence and exit status 2."""
-    command = tyro.cli(Command, description=__doc__, prog="python -m experiments.search")
+    command = tyro.cli(Command, description=__doc__, prog="python -m experiments.search", args=arguments)
     return exit_status(lambda: run(command), ValueError, FileNotFoundError, RuntimeError)
 
 

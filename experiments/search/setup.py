@@ -1,4 +1,4 @@
-"""On what a search is run: the data, the network and how it is trained."""
+"""What a search is run on: the data, the network and how it is trained, as a config."""
 
 import dataclasses
 import pathlib
@@ -6,20 +6,30 @@ from typing import Annotated, Any
 
 import tyro
 
-from experiments.run.build import built_augmentation, normalization
-from experiments.run.config import Config
+from experiments.run.build import built_augmentation, built_model, built_optimizer, normalization, whole_dataset
+from experiments.run.config import Config, DataConfig, OptimizerConfig
 from experiments.run.policy import Policy
-from experiments.studies.downsample import downsample
-from jaxaug import create_model, data
+from jaxaug import data
 from jaxaug.compose import Augmentation
 from jaxaug.data import Dataset
-from jaxaug.training import make_optimizer, make_schedule
+
+MLP_DATA = ("digits", "breast_cancer", "wine", "iris")
 
 
 @dataclasses.dataclass(frozen=True)
-class Training:
-    """How networks are trained."""
+class Recipe:
+    """The options of a search that make its config."""
 
+    name: Annotated[str, tyro.conf.Positional] = "digits"
+    """digits, breast_cancer, wine, iris, any TFDS name, folder:PATH, or synthetic:HxWxC[,classes,n]."""
+    data_dir: pathlib.Path | None = None
+    """Where TFDS sets are."""
+    examples: int | None = None
+    """Use a class-balanced subset of this many examples, including those for validation."""
+    side: int | None = None
+    """Images are averaged down to this side."""
+    validation: float = 0.2
+    """Share of the training split that is held out for affinity."""
     model: str | None = None
     """A name of jaxaug.create_model; None takes mlp for digits and feature vectors, and cnn for other images."""
     epochs: int = 30
@@ -29,31 +39,29 @@ class Training:
     learning_rate: float = 0.05
     """Peak of the cosine."""
 
+    def config(self) -> Config:
+        """Returns the config."""
+        return Config(
+            data=DataConfig(
+                name=self.name,
+                data_dir=self.data_dir,
+                num_examples=self.examples,
+                downsample=self.side,
+                validation=self.validation,
+            ),
+            model=self.model or ("mlp" if self.name in MLP_DATA else "cnn"),
+            optimizer=OptimizerConfig(learning_rate=self.learning_rate),
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+        )
 
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """The data."""
 
-    name: Annotated[str, tyro.conf.Positional] = "digits"
-    """digits, breast_cancer, wine, iris, any TFDS name, folder:PATH, or synthetic:HxWxC[,classes,n]."""
-    data_dir: pathlib.Path | None = None
-    """Where TFDS sets lie."""
-    examples: int | None = None
-    """Use a class-balanced subset of this many examples, those for validation included."""
-    side: int | None = None
-    """Images are averaged down to this side."""
-    validation: float = 0.2
-    """Share of the training split that is held out for affinity."""
-
-
-def loaded(source: Source) -> Dataset:
-    """Returns the dataset with a validation split."""
-    dataset = data.load(source.name, data_dir=source.data_dir)
-    if source.side is not None:
-        dataset = downsample(dataset, source.side)
-    if source.examples is not None:
-        dataset = data.subset(dataset, source.examples)
-    return data.with_validation(dataset, source.validation)
+def searched_dataset(config: Config) -> Dataset:
+    """Returns the dataset with a validation split, which is part of the config's number of examples."""
+    dataset = whole_dataset(config)
+    if config.data.num_examples is not None:
+        dataset = data.subset(dataset, config.data.num_examples)
+    return data.with_validation(dataset, config.data.validation)
 
 
 def made(policy: Policy, dataset: Dataset) -> Augmentation:
@@ -61,15 +69,10 @@ def made(policy: Policy, dataset: Dataset) -> Augmentation:
     return built_augmentation(Config(augment=policy.augment, mix=policy.mix), dataset)
 
 
-def parts(training: Training, dataset: Dataset) -> dict[str, Any]:
+def parts(config: Config, dataset: Dataset) -> dict[str, Any]:
     """Returns model, optimizer and normalization."""
-    small = len(dataset.shape) == 1 or dataset.name == "digits"
-    steps = -(-len(dataset.train.labels) // training.batch_size)
-    schedule = make_schedule(
-        "cosine", learning_rate=training.learning_rate, epochs=training.epochs, steps_per_epoch=steps
-    )
     return {
-        "model": create_model(training.model or ("mlp" if small else "cnn"), dataset.num_classes),
-        "optimizer": make_optimizer("sgd", learning_rate=schedule, weight_decay=5e-4),
+        "model": built_model(config, dataset.num_classes),
+        "optimizer": built_optimizer(config, len(dataset.train.labels)),
         "normalize": normalization(dataset),
     }

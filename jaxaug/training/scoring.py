@@ -35,7 +35,7 @@ def network_scorer(
     """The scorer that takes the loss of the trained network, in inference mode: one forward pass.
 
     With `resolution` r, the images are first averaged over squares of r x r pixels. The pass then costs about 1 / r^2
-    of a full one, but its losses rank the copies less well (`results/importance_sampled.md`). To score in another
+    of a full one, but its losses rank the copies less well (`results/importance_cifar/page.md`). To score in another
     precision, pass a model of that `dtype`; it takes the same variables.
 
     Args:

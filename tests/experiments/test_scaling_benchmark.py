@@ -73,14 +73,14 @@ def test_collectives_are_counted_once_also_where_they_start_and_end_apart():
 
 def quoted(text):
     """The figures with a decimal point or a thousands comma in the paragraphs that link the results."""
-    paragraphs = [part for part in text.split("\n\n") if "results/scaling.md" in part]
+    paragraphs = [part for part in text.split("\n\n") if "results/speed/scaling.md" in part]
     assert paragraphs
     prose = re.sub(r"`[^`]*`", "", "\n".join(paragraphs))
     return re.findall(r"\d[\d,]*\.\d+|\d{1,3}(?:,\d{3})+|\d+(?= images)", prose)
 
 
 def test_what_the_page_on_scaling_quotes_was_measured():
-    measured = (ROOT / "results/scaling.md").read_text()
+    measured = (ROOT / "results/speed/scaling.md").read_text()
     figures = quoted(PAGE.read_text())
     assert figures
     assert [figure for figure in figures if not re.search(rf"(?<![\d.,]){re.escape(figure)}(?![\d.])", measured)] == []

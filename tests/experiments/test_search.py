@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import experiments.studies.search.__main__ as evidence
 from experiments.run.build import built_augmentation
 from experiments.run.config import Config
 from experiments.run.policy import Policy, policy_in, policy_json, with_policy_of_file
@@ -152,21 +151,3 @@ def test_a_search_is_not_judged_by_its_own_run() -> None:
     own = line() | {"test": [[0.1, 0.5], [0.2, 0.4]]}
     np.testing.assert_allclose(choices.truth_without(own, 0), [50.0, 40.0])
     np.testing.assert_allclose(choices.truth_without(own, 1), [10.0, 20.0])
-
-
-def test_the_evidence_is_run_once_and_the_page_is_made_of_it(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "search.jsonl"
-    monkeypatch.setattr(evidence, "default_candidates", lambda shape: FEW)
-    monkeypatch.setattr(sys, "argv", ["x", "iris", "--epochs", "3", "--seeds", "2", "--results", str(path)])
-    assert evidence.main() == 0
-    (written,) = [json.loads(text) for text in path.read_text().splitlines()]
-    assert np.shape(written["validation"]) == np.shape(written["loss"]) == (4, 2, 3)
-    assert np.shape(written["test"]) == np.shape(written["affinity"]) == (4, 2)
-    assert written["affinity"][0] == [1.0, 1.0]
-    page = path.with_suffix(".md").read_text()
-    assert f"4 candidates, 2 seeds, {written['examples']} training examples" in page
-    assert "| early validation accuracy |" in page
-    monkeypatch.setattr(evidence, "full_runs", lambda command: pytest.fail("ran again"))
-    assert evidence.main() == 0

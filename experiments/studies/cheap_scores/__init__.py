@@ -1,1 +1,0 @@
-"""What cheap scores keep of importance sampling."""

@@ -1,1 +1,0 @@
-"""Importance-sampled augmentation at equal epochs and at equal time."""

@@ -1,1 +1,0 @@
-"""Mixing on CIFAR-10."""

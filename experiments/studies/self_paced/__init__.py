@@ -1,1 +1,0 @@
-"""Self-paced augmentation on small data."""

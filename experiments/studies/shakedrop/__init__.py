@@ -1,1 +1,0 @@
-"""ShakeDrop's parameter sets in networks with and without a final ReLU."""
