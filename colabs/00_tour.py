@@ -1,12 +1,12 @@
 # %% [markdown]
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/jaxaug/jaxaug/blob/main/colabs/00_tour.ipynb)
 #
-# # jaxaug in a training loop of your own
+# # jaxaug in your own training loop
 #
-# You have a network in Flax, an optimizer of optax and a loop around them. What does it take to augment what the
-# network sees, to decide whom to augment, or to put noise into its layers? Here is such a loop, and then one section
-# for each thing added to it, a few lines at a time. At the end stands the same with the training loop that comes along.
-# Five minutes to read, about a minute to run on two CPU cores.
+# You have a network in Flax, an optimizer of optax and a loop around them. How do you augment its images, choose which
+# examples to augment, or add noise to its layers? Here is such a loop; each section adds one thing, a few lines at a
+# time. The last sections do the same with the training loop of jaxaug. It takes five minutes to read and about a minute
+# to run on two CPU cores.
 
 # %%
 # Does nothing where jaxaug is installed already.
@@ -70,8 +70,8 @@ def show_rows(rows, titles=()):
 # %% [markdown]
 # ## Your loop
 #
-# Nothing of jaxaug yet: a small residual network, Adam, and a step that is a pure function of state, batch and key. A
-# batch is a dict of arrays.
+# No jaxaug yet: a small residual network, Adam, and a step that is a pure function of state, batch and key. A batch is
+# a dict of arrays.
 
 
 # %%
@@ -144,8 +144,9 @@ print("test error of each seed, %:", np.round(errors["your loop"], 2))
 # %% [markdown]
 # ## Images: a function with a key
 #
-# Every augmentation is `f(key, images, ...) -> images`, draws for each image anew, and belongs inside your `jit`. In
-# `chain` each gets a key of its own, and `on_images` lets it act on the batch. The step is yours with one call more.
+# Every augmentation is a function `f(key, images, ...) -> images` that draws independently for each image and works
+# inside your `jit`. `chain` gives each a separate key, and `on_images` applies it to the batch. Your step gets one more
+# call.
 
 # %%
 standard = chain(on_images(rotate, degrees=10.0), on_images(contrast, strength=0.3))
@@ -165,9 +166,9 @@ runs["rotate, contrast"] = [trained(augmented_step, seed) for seed in range(seed
 # %% [markdown]
 # ## Labels too: RICAP
 #
-# Functions that mix take labels as well, `f(key, images, labels) -> (images, labels)`. RICAP patches crops of four
-# images and gives each label the share of the pixels that its image has. Labels become soft; the cross-entropy of your
-# step takes them as they are.
+# Mixing functions take labels as well, `f(key, images, labels) -> (images, labels)`. RICAP patches crops of four images
+# and gives each label the share of the pixels that its image has. Labels become soft; the cross-entropy of your step
+# needs no change.
 
 
 # %%
@@ -192,8 +193,8 @@ runs["and RICAP"] = [trained(ricap_step, seed) for seed in range(seeds)]
 # %% [markdown]
 # ## An augmentation of your own
 #
-# Write a function of key and images, with a draw for each image; the combinators do the rest. `one_of` picks a member
-# for each image, `sometimes` tosses a coin for each, and an image keeps its label in both.
+# Write a function of key and images that draws for each image; combinators do the rest. `one_of` selects a function for
+# each image, and `sometimes` applies one with a probability per image; labels always stay with their images.
 
 
 # %%
@@ -224,12 +225,13 @@ show_rows(
 runs["and your own"] = [trained(own_step, seed) for seed in range(seeds)]
 
 # %% [markdown]
-# ## Whom to augment: a strategy by hand
+# ## Which examples to augment: a strategy in your loop
 #
-# A strategy is three functions in the manner of optax. `init` makes its memory; `select` is called before you
-# differentiate, with a function `score` from a batch to its losses under the present weights; `observe` hears of the
-# losses that training met. Self-paced augmentation augments the examples with a loss above a threshold and leaves the
-# others clean; importance sampling makes several copies of each example and draws one in proportion to its loss.
+# A strategy consists of three functions, like an optax transformation. `init` creates its state; `select` is called
+# before you differentiate, with a function `score` from a batch to its losses under the current weights; `observe`
+# receives the losses of training. Self-paced augmentation augments the examples with a loss above a threshold and
+# leaves the others unchanged; importance sampling makes several copies of each example and draws one in proportion to
+# its loss.
 
 
 # %%
@@ -264,8 +266,8 @@ for name, strategy in strategies.items():
     runs[name] = [trained(step, seed, memory=(strategy.init(examples),)) for seed in range(seeds)]
 
 # %% [markdown]
-# What a strategy did is in its metrics: here the share of the batch that was augmented, and the mean loss of the copies
-# made and of the copies drawn, for the first seed and as means over an epoch.
+# The metrics of a strategy show what it did: here the share of the batch that was augmented, and the mean loss of all
+# copies and of the drawn ones, for the first seed and as means over an epoch.
 
 
 # %%
@@ -285,12 +287,12 @@ plt.show()
 # %% [markdown]
 # ## Noise inside the network
 #
-# Layers are Linen modules, called as `nn.Dropout` is: `deterministic=` says whether this is training, and the noise is
-# drawn from the rng stream "dropout". `ShakeDrop` goes around a residual branch, `GaussianPool` in the place of a
-# pooling. The step hands a key to the stream; inference needs none.
+# Layers are Linen modules, called like `nn.Dropout`: `deterministic=False` in training, with noise from the rng stream
+# "dropout". `ShakeDrop` wraps a residual branch, and `GaussianPool` replaces a pooling layer. The step passes a key to
+# the stream; inference needs none.
 
 # %%
-KEEP_PROBS = linear_decay(2, final=0.8).tolist()  # of the two blocks; a small network bears little noise
+KEEP_PROBS = linear_decay(2, final=0.8).tolist()  # of the two blocks; a small network tolerates little noise
 
 
 class NoisyBlock(nn.Module):
@@ -333,8 +335,8 @@ def noisy_step(state, batch, key):
 runs["noisy layers"] = [trained(noisy_step, seed, noisy) for seed in range(seeds)]
 
 # %% [markdown]
-# The same four test images, many times through the trained network with its noise on: the probability of the true class
-# is another each time. The line is what inference says, without noise.
+# The same four test images pass through the trained network many times with noise: the probability of the true class
+# varies. The line is the prediction at inference, without noise.
 
 
 # %%
@@ -358,7 +360,7 @@ plt.show()
 # %% [markdown]
 # ## What the network looks at
 #
-# `features_and_head` cuts your network in two at any named layer, and Grad-CAM weighs the channels of that layer by the
+# `features_and_head` splits your network at any named layer, and Grad-CAM weights the channels of that layer by the
 # gradient of a logit: where in the image is the evidence for the class? Yellow is the maximum of a map.
 
 # %%
@@ -382,11 +384,12 @@ show_rows(
 )
 
 # %% [markdown]
-# ## The same with the loop that comes along
+# ## The same with the training loop of jaxaug
 #
-# All of this is one call: `make_train_step` makes select, differentiate, update and observe into one step of any
-# network with a `train=` argument, and `fit` trains one network, `fit_population` several by one compiled program. The
-# shuffling, too, is on the device. Here are your network, your optimizer and your augmentation, all examples augmented.
+# All of this takes one call: `make_train_step` combines select, gradient, update and observe into a step for any
+# network with a `train=` argument; `fit` trains one network, and `fit_population` trains several in one compiled
+# program. Shuffling happens on the device, too. Here are your network, optimizer and augmentation, with all examples
+# augmented.
 
 # %%
 from jaxaug.training import fit_population, init_population, make_eval_step, make_train_step
@@ -410,11 +413,11 @@ plt.show()
 # %% [markdown]
 # ## All of it in a table
 #
-# Every row has the same optimizer and as many steps. Rows of one network begin with the same weights and see the images
-# in the same order, but for the last, which draws its own. ± is the standard error over the seeds: with so few seeds
-# and images only large differences mean something. A row can well be worse than the first: noise and mixing want a
-# network that fits its data without them, and time. Network and learning rate were settled by a few trials on these
-# very test images, in which the order of the rows changed. `results/README.md` tells what was measured at size.
+# Every row uses the same optimizer and number of steps. Rows of one network start with the same weights and see the
+# images in the same order, except the last, which has its own order. ± is the standard error over the seeds: with so
+# few seeds and images only large differences mean something. A row can be worse than the first: noise and mixing need a
+# network that fits its data without them, and long training. Network and learning rate were chosen in a few trials on
+# these test images, in which the order of the rows changed. `results/README.md` has measurements at a larger scale.
 
 # %%
 for name, members in runs.items():
@@ -434,14 +437,14 @@ axes.invert_yaxis()
 # %% [markdown]
 # ## What to try next
 #
-# - Another threshold of `self_paced`, or `score="stored"`, which takes the loss last met and needs no forward pass.
-# - `mixup` or `cutmix` in the place of `ricap`: they are called alike.
-# - A network and data of your own in the first cells; nothing else has to change.
+# - Another threshold of `self_paced`, or `score="stored"`, which uses the last observed loss and needs no forward pass.
+# - `mixup` or `cutmix` instead of `ricap`: they are called in the same way.
+# - Your own network and data in the first cells; nothing else has to change.
 #
-# | what you ask | notebook | cards in docs/methods |
+# | question | notebook | cards in docs/methods |
 # |---|---|---|
 # | what to do to images and labels | `01_ricap` | `ricap`, `mixup_and_cutmix`, `cutout_and_random_erasing` |
-# | whom to do it to | `02_self_paced`, `03_importance_sampling` | `self_paced`, `importance_sampled` |
-# | where noise enters the network | `04_shakedrop` | `shake_drop` |
+# | which examples to augment | `02_self_paced`, `03_importance_sampling` | `self_paced`, `importance_sampled` |
+# | noise inside the network | `04_shakedrop` | `shake_drop` |
 # | layers with a prior | `05_priors` | `gaussian_pooling`, `disentangled_convolution`, `rotation_regularization` |
 # | which augmentation, and how much | `06_search` | `affinity_and_diversity` |

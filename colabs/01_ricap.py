@@ -3,10 +3,9 @@
 #
 # # RICAP: four crops patched into one image
 #
-# How can a network be kept from leaning on one telling detail of an image, without hiding anything from it? RICAP cuts
-# a random crop out of each of four images, patches them into one, and mixes the four labels by the area of the crops.
-# It is from Takahashi, Matsubara and Uehara (IEEE TCSVT, doi 10.1109/TCSVT.2019.2935128). The notebook takes about a
-# minute on two CPU cores.
+# How can a network be kept from relying on a single detail of an image? RICAP takes a random crop of each of four
+# images, patches them into one, and mixes the four labels by the area of the crops. It is from Takahashi, Matsubara and
+# Uehara (IEEE TCSVT, doi 10.1109/TCSVT.2019.2935128). The notebook takes about a minute on two CPU cores.
 
 # %%
 # Does nothing where jaxaug is installed already.
@@ -86,17 +85,17 @@ def name_row(axes, name):
 
 
 NAMES = ("temple", "trees", "dahlia", "bud")
-images, labels = photographs(), jnp.eye(4)  # each a class of its own
+images, labels = photographs(), jnp.eye(4)  # each has its own class
 
 # %% [markdown]
 # ## The plan: a boundary, four partners, four offsets
 #
-# A boundary point $(w, h)$ divides the area $I_x \times I_y$ of the output into four parts. With
-# $w = \mathrm{round}(w' I_x)$, $h = \mathrm{round}(h' I_y)$ and $w', h' \sim \mathrm{Beta}(\beta, \beta)$ it is drawn
-# for every output anew. Part $k$ is filled with a crop of its size, cut at a random place $(x_k, y_k)$ of image
-# $\sigma_k$, where the $\sigma_k$ are four independent permutations of the batch, so that an image can appear twice.
-# `ricap_plan` draws all that without looking at a pixel, `apply_ricap` carries it out. Frames show where each part is
-# cut from. Here $\beta = 1$, and a draw with no part too small to see.
+# A boundary point $(w, h)$ divides the area $I_x \times I_y$ of the output into four parts. With $w = \mathrm{round}(w'
+# I_x)$, $h = \mathrm{round}(h' I_y)$ and $w', h' \sim \mathrm{Beta}(\beta, \beta)$ it is drawn independently for each
+# output. Part $k$ is filled with a crop of its size, at a random position $(x_k, y_k)$ of image $\sigma_k$, where the
+# $\sigma_k$ are four independent permutations of the batch, so that an image can appear twice. `ricap_plan` makes these
+# draws without reading a pixel, and `apply_ricap` applies them. Frames show where each part is from. Here $\beta = 1$,
+# with a draw in which all parts are visible.
 
 # %%
 COLORS = ("tab:red", "tab:blue", "tab:green", "tab:orange")
@@ -125,10 +124,9 @@ for i, row in enumerate(axes):
 # %% [markdown]
 # ## The label: shares of the area
 #
-# $W_k = w_k h_k / (I_x I_y)$ from the rounded sizes, and $\tilde c = \sum_k W_k c_k$. As sizes are whole pixels, a
-# weight is the share of pixels that was really pasted; below they are counted. The paper's loss
-# $\sum_k W_k\, \mathrm{CE}(f(x), c_k)$ is the cross-entropy against $\tilde c$, so that the loss in a training loop
-# need not change.
+# $W_k = w_k h_k / (I_x I_y)$ from the rounded sizes, and $\tilde c = \sum_k W_k c_k$. Since sizes are whole pixels, a
+# weight is exactly the share of pasted pixels, as counted below. The paper's loss $\sum_k W_k\, \mathrm{CE}(f(x), c_k)$
+# is the cross-entropy against $\tilde c$, so the loss of a training loop does not change.
 
 
 # %%
@@ -151,12 +149,12 @@ print(f"largest difference of the label and the pixels pasted: {float(abs(pasted
 print(f"loss of the mixed label against the paper's sum: {float(abs(of_mixed - of_parts).max()):.0e}")
 
 # %% [markdown]
-# ## The Beta law: how much of it all goes to one image
+# ## The Beta distribution: how much of the area one image gets
 #
-# $\beta$ is the one number to choose. Below 1 the boundary is near the sides, and most often one image has nearly all
-# of the area; $\beta \to 0$ leaves a random image of the batch as it is. At 1 the boundary is anywhere, above 1 it
-# gathers in the middle, where all four have a quarter. The paper takes 0.3. $\beta$ may be traced: the four columns are
-# one `jax.vmap`.
+# $\beta$ is the main parameter. Below 1 the boundary is near the sides, and usually one image has almost all of the
+# area; $\beta \to 0$ leaves a random image of the batch unchanged. At 1 the boundary is anywhere, above 1 it
+# concentrates in the center, where all four images have a quarter. The paper uses 0.3. $\beta$ may be traced: the four
+# columns are one `jax.vmap`.
 
 # %%
 BETAS = (0.1, 0.3, 1.0, 3.0)
@@ -174,11 +172,11 @@ for row in axes:
     row[0].set_ylabel("density")
 
 # %% [markdown]
-# ## Other laws of the boundary
+# ## Other boundary distributions
 #
-# The first version of the paper had uniform laws: "anywhere", only around the "center", or only near a "corner". The
-# exact ranges were not at hand; here `reach` is the share of each side that "center" or "corner" leaves to the
-# boundary, as the docstring of `ricap_plan` says. Each dot is the boundary of one output.
+# The first version of the paper had uniform distributions: "anywhere", only around the "center", or only near a
+# "corner". The exact ranges were not available; here `reach` is the share of each side that "center" or "corner" leaves
+# to the boundary, as the docstring of `ricap_plan` says. Each dot is the boundary of one output.
 
 # %%
 LAWS = {
@@ -200,8 +198,8 @@ for each, (title, options) in zip(axes, LAWS.items(), strict=True):
 # ## One boundary per example, or per batch
 #
 # The paper and its authors' code draw boundary and offsets once for the whole batch; the four permutations still give
-# each output its own images. jaxaug draws for every example, unless told `per_example=False`, so that a step averages
-# over many boundaries in place of one.
+# each output its own images. jaxaug draws for every example, unless `per_example=False`, so a step averages over many
+# boundaries instead of one.
 
 # %%
 figure, axes = plt.subplots(1, 8, figsize=(10, 1.6))
@@ -215,8 +213,8 @@ for four, per_example in ((axes[:4], True), (axes[4:], False)):
 # ## Two switches: the images alone, the labels alone
 #
 # Which half does the work? `label_mixing=False` patches the images and gives each the hard label of its largest part;
-# `image_mixing=False` leaves the images as they are and gives them the soft label. The second ablation of the paper has
-# a definition that we do not know; this is the plain reading of it.
+# `image_mixing=False` leaves the images unchanged and gives them the soft label. The paper does not define its second
+# ablation; this is the literal reading.
 
 # %%
 halves = plt.figure(figsize=(10, 2.1)).subfigures(1, 2)
@@ -227,12 +225,11 @@ for half, option in zip(halves, ("label_mixing", "image_mixing"), strict=True):
     half.supxlabel(f"{option}=False", fontsize=10)
 
 # %% [markdown]
-# ## Beside mixup, CutMix and cutout
+# ## Comparison with mixup, CutMix and cutout
 #
-# Cutout hides a square and keeps the label. mixup shows two whole images through each other,
-# $\lambda x_i + (1-\lambda) x_j$. CutMix pastes a box of one image into another. RICAP shows parts of up to four, and
-# each of its pixels is a pixel of some image, unchanged. All are called alike, `f(key, images, labels)`, or
-# `f(key, images)` where labels stay.
+# Cutout hides a square and keeps the label. mixup blends two whole images, $\lambda x_i + (1-\lambda) x_j$. CutMix
+# pastes a box of one image into another. RICAP shows parts of up to four, and each of its pixels is a pixel of some
+# image, unchanged. All have the same form, `f(key, images, labels)`, or `f(key, images)` where labels do not change.
 
 # %%
 key = jax.random.key(8)
@@ -252,8 +249,8 @@ for column, (name, (outputs, targets)) in zip(axes.T, mixtures.items(), strict=T
 # %% [markdown]
 # ## Other targets: one plan for an image and its mask
 #
-# A plan knows nothing of labels. What belongs to the pixels, as a segmentation mask does, is patched by the same plan
-# and stays in place; `apply_ricap` takes any dtype. Here the mask is all that is redder than green.
+# A plan knows nothing of labels. Per-pixel targets, such as segmentation masks, are patched with the same plan and stay
+# aligned; `apply_ricap` takes any dtype. Here the mask marks the pixels that are redder than green.
 
 
 # %%
@@ -274,15 +271,15 @@ print("the mask of the patched image is the patched mask:", bool((redder(patched
 # %% [markdown]
 # ## Does it help here?
 #
-# Crop and RICAP, each off and on: four ways to train, with a few seeds each. As the `prob` of `sometimes` is a number
-# in the state, one compiled program trains them all, and networks of one seed begin with the same weights and see the
-# images in the same order. Under RICAP the training loss cannot reach 0: the label is soft, and its entropy is the
-# least that any network can have.
+# Crop and RICAP, each off and on: four arms with a few seeds each. Since the `prob` of `sometimes` is a number in the
+# state, one compiled program trains all of them, and networks of one seed start with the same weights and see the
+# images in the same order. With RICAP the training loss cannot reach 0: labels are soft, and their entropy is the lower
+# bound.
 #
-# The images here are few and small, and so is the network. `results/ricap_cifar/page.md` asks the same on CIFAR-10, where
-# a network that underfits lost by RICAP; the card has the paper's figures for large networks. Learning rate and epochs
-# were settled by a few trials on these very test images, and in others of them RICAP was no better than nothing: take
-# the table for a demonstration, not for a result.
+# The images here are few and small, and so is the network. `results/ricap_cifar/page.md` asks the same on CIFAR-10,
+# where RICAP increased the error of a network that underfits; the card has the paper's figures for large networks.
+# Learning rate and epochs were chosen in a few trials on these test images, and in some of them RICAP was no better
+# than no augmentation: the table is a demonstration, not a result.
 
 # %%
 ARMS = {"none": (0.0, 0.0), "crop": (1.0, 0.0), "RICAP": (0.0, 1.0), "crop, RICAP": (1.0, 1.0)}
@@ -324,12 +321,12 @@ for name, row, difference in zip(ARMS, error, error - error[0], strict=True):
 print("± standard error over the seeds")
 
 # %% [markdown]
-# ## Where the evidence lies
+# ## Where the evidence is
 #
-# The class activation map $M_c(x, y) = \sum_k w_k^c f_k(x, y)$ is the evidence for class $c$ at every place of the last
-# features $f_k$; its mean, with the bias, is the logit. It is drawn over test images for two networks of one seed,
-# trained plainly and with RICAP; yellow is the maximum of a map. The numbers are the entropy of the positive part of
-# the map, 0 for one single place and 1 for evidence spread evenly: the mean over all test images and seeds.
+# The class activation map $M_c(x, y) = \sum_k w_k^c f_k(x, y)$ is the evidence for class $c$ at each position of the
+# last features $f_k$; its mean, with the bias, is the logit. It is drawn over test images for two networks of one seed,
+# trained without and with RICAP; yellow is the maximum of a map. The numbers are the entropy of the positive part of
+# the map, 0 for a single position and 1 for uniform evidence: the mean over all test images and seeds.
 
 
 # %%
@@ -358,9 +355,9 @@ for name, row in zip(ARMS, entropy, strict=True):
 # %% [markdown]
 # ## What to try next
 #
-# - `beta=0.1` in `policy`: a boundary nearer to the sides, closer to no mixing at all.
-# - More images and fewer: change the 300 in `subset`, and see whether the arms change places.
-# - `on_pairs(cutmix)` or `on_pairs(mixup)` in place of `on_pairs(ricap, ...)`, and the maps of their networks.
-# - `00_tour` puts RICAP into a training loop of your own.
-# - The card [docs/methods/ricap.md](https://github.com/jaxaug/jaxaug/blob/main/docs/methods/ricap.md): what it costs,
-#   what it gave, and where paper and code disagree.
+# - `beta=0.1` in `policy`: a boundary closer to the sides, with less mixing.
+# - More or fewer images: change the 300 in `subset`, and see whether the order of the arms changes.
+# - `on_pairs(cutmix)` or `on_pairs(mixup)` instead of `on_pairs(ricap, ...)`, and the maps of those networks.
+# - `00_tour` uses RICAP in your own training loop.
+# - The card [docs/methods/ricap.md](https://github.com/jaxaug/jaxaug/blob/main/docs/methods/ricap.md): its cost,
+#   results, and differences between paper and code.

@@ -3,8 +3,8 @@
 #
 # # Self-paced augmentation
 #
-# Which examples of a batch should be augmented? Self-paced augmentation asks the network: an example whose loss is
-# high at this moment is augmented, one that the network can already do stays as it is. The method is from T. Takase,
+# Which examples of a batch should be augmented? Self-paced augmentation asks the network: an example with a high loss
+# is augmented, and an example that the network already predicts well is left unchanged. The method is from T. Takase,
 # R. Karakida and H. Asoh (Neurocomputing, 2021). The notebook takes one to two minutes on two CPU cores.
 
 # %%
@@ -57,15 +57,15 @@ from jaxaug.training import (
 FULL = False  # True on a GPU or TPU: CIFAR-10 and a larger network
 
 # %% [markdown]
-# All that the switch changes stands in this cell. CIFAR-10 must lie prepared by TensorFlow Datasets, once, in a
-# Python that has TensorFlow: `tfds.builder("cifar10", file_format="array_record").download_and_prepare()`. Reading it
-# needs no TensorFlow.
+# Everything that the switch changes is in this cell. CIFAR-10 has to be prepared once by TensorFlow Datasets, in a
+# Python environment with TensorFlow: `tfds.builder("cifar10", file_format="array_record").download_and_prepare()`.
+# Reading it needs no TensorFlow.
 
 # %%
 if FULL:
     data, network, batch_size, peak_rate = load("cifar10"), "wrn_16_4", 128, 0.1
     augment = chain(on_images(crop, padding=4), on_images(flip_left_right))
-    tau, epochs, moments = 0.5, 60, (1, 10, 30, 60)  # the threshold, and the epochs that are looked at
+    tau, epochs, moments = 0.5, 60, (1, 10, 30, 60)  # the threshold, and the epochs that are shown
     few, few_epochs, few_taus, seeds = 5000, 100, (0.1, 0.5, 1.0), 5  # of the comparison at the end
 else:
     data, network, batch_size, peak_rate = load("digits"), "mlp", 64, 0.05
@@ -78,10 +78,10 @@ plt.rcParams.update({"axes.spines.right": False, "legend.frameon": False})
 print(data)
 
 # %% [markdown]
-# ## What is done to an example
+# ## The augmentation
 #
-# The augmentation is an ordinary one, and self-paced augmentation leaves it as it is: it only decides who gets it. A
-# batch is a dictionary of images in [0, 1], one-hot labels, and the place of every example in the training split.
+# The augmentation is an ordinary one; self-paced augmentation only decides which examples get it. A batch is a
+# dictionary of images in [0, 1], one-hot labels, and the index of each example in the training split.
 
 
 # %%
@@ -112,14 +112,14 @@ plt.show()
 # %% [markdown]
 # ## The rule
 #
-# With $f_\theta$ the network and $\tau$ a threshold, the batch that is trained on holds
+# With $f_\theta$ the network and $\tau$ a threshold, training uses
 #
 # $$\hat x_i = \begin{cases} a(x_i) & \text{if } \ell_i \ge \tau \\ x_i & \text{else} \end{cases}
 # \qquad \ell_i = -\log p_\theta(y_i \mid x_i).$$
 #
-# $\ell_i$ is the loss of the clean example under the current weights, in inference mode and without an update.
-# $\tau = 0$ augments everybody, $\tau = \infty$ nobody. `self_paced` returns a strategy, and `make_train_step` hands
-# the network's own losses to it. This cell has what every run shares.
+# $\ell_i$ is the loss of the clean example under the current weights, in inference mode and without an update. $\tau =
+# 0$ augments all examples, $\tau = \infty$ none. `self_paced` returns a strategy, and `make_train_step` passes it the
+# losses of the network. This cell has what all runs share.
 
 # %%
 model = create_model(network, data.num_classes)
@@ -138,10 +138,10 @@ def normalize(images):
 
 
 # %% [markdown]
-# A hook writes down the clean losses after every epoch, to look into them below, and keeps some of the weights.
+# A hook records the clean losses after every epoch and keeps some of the weights, for the sections below.
 
 # %%
-watched = as_batch(data.train, np.arange(min(2000, examples)))  # so many are enough to look at
+watched = as_batch(data.train, np.arange(min(2000, examples)))  # enough to look at
 scorer = network_scorer(model, normalize=normalize)
 clean_losses = jax.jit(lambda variables, batch: scorer.score((), variables, batch))
 
@@ -162,7 +162,7 @@ class Watch(Hooks):
 
 def trained(strategy):
     """Returns the records of a run from the same initial weights, and what was watched."""
-    # `fit` is given the buffers of the state, so it gets a copy.
+    # `fit` donates the buffers of the state, so it gets a copy.
     state = dataclasses.replace(jax.tree.map(jnp.copy, start), strategy_state=strategy.init(examples))
     train_step = make_train_step(model, optimizer, strategy, normalize=normalize)
     watch, eval_step = Watch(), make_eval_step(model, normalize=normalize)
@@ -181,9 +181,9 @@ for epoch in moments:
 # %% [markdown]
 # ## The mask over a batch
 #
-# `select` is what a strategy does to a batch before a step. Each row is the same batch of 12 as this network trains on
-# it after more and more epochs, and over each image is its clean loss. A red frame marks what came back changed; the
-# rest is what it was, bit for bit, and keeps its label too where an augmentation mixes labels.
+# `select` is applied to a batch before each step. Each row is the same batch of 12 after more and more epochs, with the
+# clean loss above each image. A red frame marks augmented images; the others are bit-identical, and keep their labels
+# even if the augmentation mixes labels.
 
 
 # %%
@@ -208,9 +208,8 @@ plt.show()
 # %% [markdown]
 # ## The losses move across the threshold
 #
-# Nothing but the weights changes between these histograms of the clean losses. Early, nearly all of the training split
-# lies right of the threshold; as the network learns, the losses pass it from right to left, and augmentation thins out
-# by itself.
+# Only the weights change between these histograms of the clean losses. At first, almost the whole training split is to
+# the right of the threshold; as the network learns, losses fall below it, and fewer examples are augmented.
 
 # %%
 bins = np.logspace(-5, 1, 49)
@@ -231,7 +230,8 @@ plt.show()
 # ## Which classes are augmented
 #
 # The metric `augmented_by_class` is the share of the batch that was augmented and is of class $k$. Divided by the share
-# of the class it is the rate within the class. Nobody told the strategy about classes; the network finds some harder.
+# of the class, it is the rate within the class. The strategy does not know the classes; some are harder for the
+# network.
 
 # %%
 by_class = np.array([record["augmented_by_class"] for record in records]).T  # [K, epochs]
@@ -253,9 +253,9 @@ plt.show()
 # %% [markdown]
 # ## Early and late
 #
-# The same rule, applied to every training example at the end of every epoch, says how long each was hard. The first
-# row shows those that were below the threshold soonest, the second those that lay above it in the most epochs, so are
-# augmented to the end. Over each: its label, and in how many of the epochs its loss was at or above the threshold.
+# The same rule, applied to every training example at the end of every epoch, shows how long each was hard. The first
+# row has the examples that fell below the threshold first, the second those that were above it in the most epochs.
+# Above each: its label, and in how many epochs its loss was at or above the threshold.
 
 # %%
 history = np.array(watch.losses)  # [epochs, examples]
@@ -272,11 +272,11 @@ fig.suptitle(f"Label: epochs, of {epochs}, that ended with the loss at or above 
 plt.show()
 
 # %% [markdown]
-# ## Other paces
+# ## Other thresholds
 #
-# `threshold` may also be a schedule, or `quantile(q)`, which follows the batch: of its examples round($qB$) lie below,
-# so the share never changes. `direction="below"` turns the rule round: easy examples are augmented, hard ones left
-# clean, and the share grows. `score="stored"` is the subject of the next section.
+# `threshold` may also be a schedule, or `quantile(q)`, which adapts to the batch: round($qB$) of its examples are
+# below, so the share is constant. `direction="below"` reverses the rule: easy examples are augmented, hard ones are
+# not, and the share grows. `score="stored"` is the subject of the next section.
 
 # %%
 falling = optax.exponential_decay(1.0, epochs * steps_per_epoch, 0.001)
@@ -297,9 +297,9 @@ plt.show()
 # %% [markdown]
 # ## Current and stored losses
 #
-# A current loss costs one forward pass more in every step. `score="stored"` reads the loss that training last met on
-# the example from a table instead: free, but up to an epoch old, and of the example as it was then, augmented or not.
-# In the shaded quarters the two disagree about the mask.
+# A current loss costs an additional forward pass in every step. `score="stored"` reads the last observed loss of the
+# example from a table instead: free, but up to an epoch old, and with the augmentation of that step. In the shaded
+# quarters the two rules disagree.
 
 # %%
 stored_watch = runs[f"above {tau}, stored"][1]
@@ -321,13 +321,14 @@ plt.show()
 # %% [markdown]
 # ## Does it help? Few training examples
 #
-# Every arm has the same seeds, so the same examples, initial weights and order; what differs is who is augmented. A
-# difference below twice its standard error says little. With 20 seeds and more steps (`results/self_paced/page.md`) "above"
-# with a small threshold beat augmentation of all on few digits, and "below" did on more of them. On CIFAR-10 "above"
-# was worse than "all" with 1,000 examples, and no better with 5,000.
+# All arms use the same seeds, hence the same examples, initial weights and order; they differ only in which examples
+# are augmented. A difference below twice its standard error is not significant. With 20 seeds and more steps
+# (`results/self_paced/page.md`) "above" with a small threshold was better than augmenting all on few digits, and
+# "below" was better on more of them. On CIFAR-10 "above" was worse than "all" with 1,000 examples, and no better with
+# 5,000.
 #
-# The threshold is put into the strategy's state, so that one compiled program trains all thresholds and seeds at once,
-# as one population.
+# The threshold is part of the strategy's state, so one compiled program trains all thresholds and seeds at once, as a
+# population.
 
 
 # %%
@@ -353,7 +354,7 @@ def with_number(make):
 
 
 # %% [markdown]
-# Two functions do the rest: one trains a population, one shows what came out of several.
+# Two functions do the rest: one trains a population, one shows the results of several.
 
 
 # %%
@@ -413,11 +414,11 @@ compare(arms, "all")
 # %% [markdown]
 # ## Does it help? A table
 #
-# The same with feature vectors: 30 numbers for each of the tumours of `breast_cancer`, and as augmentation Gaussian
-# noise of 0.3 of their standard deviation. The column of the shares says how few of these examples are ever hard, and
-# so how little sets "above" apart from "none". So few steps do not tell the arms apart. With more of them
-# (`results/self_paced/page.md`) "all" was worse than "none" on this table and better on `wine`, and "above" came out near
-# "none" on both: whether to augment at all remains the first question.
+# The same with feature vectors: 30 features for each tumor in `breast_cancer`, and as augmentation Gaussian noise of
+# 0.3 of their standard deviation. The shares show how few of these examples are ever hard, hence how little "above"
+# differs from "none". With so few steps the arms do not differ significantly. With more steps
+# (`results/self_paced/page.md`) "all" was worse than "none" on this table and better on `wine`, and "above" was close
+# to "none" on both: the first question is whether to augment at all.
 
 # %%
 table = load("breast_cancer")
@@ -430,12 +431,13 @@ compare(dict(zip(("none", "all", "above 0.1"), found, strict=True)), "all")
 # %% [markdown]
 # ## What to try next
 #
-# - Set `tau` to 1.0 or 0.01 in the cell of settings: the mask thins out sooner or later.
-# - Put `on_pairs(ricap, beta=0.3)` (notebook `01_ricap`) into `augment`: examples left alone keep their one-hot labels.
-#   The loss of a mixed one cannot come near zero, which "stored" goes by and "current" does not.
+# - Set `tau` to 1.0 or 0.01 in the cell of settings: fewer examples are augmented, sooner or later.
+# - Put `on_pairs(ricap, beta=0.3)` (notebook `01_ricap`) into `augment`: examples that are not augmented keep
+#   one-hot labels. The loss of a mixed one cannot approach zero, which affects "stored" but not "current".
 # - Replace `breast_cancer` by `wine`.
-# - Begin or end it: `slow_start(strategy, steps=...)` and `stop_after(strategy, steps=...)` take any strategy.
-# - Ask another question of the same losses: notebook `03_importance_sampling` makes several copies of each example and
-#   lets the loss choose among them.
+# - Start slowly or stop early: `slow_start(strategy, steps=...)` and `stop_after(strategy, steps=...)` take any
+#   strategy.
+# - Use the same losses differently: notebook `03_importance_sampling` makes several copies of each example and draws
+#   one by its loss.
 # - The card [docs/methods/self_paced.md](https://github.com/jaxaug/jaxaug/blob/main/docs/methods/self_paced.md) has
-#   options, costs, measured results, and where paper and code disagree.
+#   options, costs, results, and differences between paper and code.

@@ -3,10 +3,10 @@
 #
 # # Importance-sampled augmentation
 #
-# Which of the many augmented forms of an example should the network train on? Importance-sampled augmentation makes
-# several, asks the network in training for the loss of each, and draws one with a probability that grows with its loss.
-# The method is from T. Okadome and Ide (Kwansei Gakuin University; a patent, see below); MaxUp and batch augmentation
-# are its relatives. The notebook takes one to two minutes on two CPU cores.
+# On which augmented copy of an example should the network train? Importance-sampled augmentation makes several copies,
+# computes the loss of each with the current network, and draws one with a probability that grows with its loss. The
+# method is from T. Okadome and Ide (Kwansei Gakuin University; patented, see below); MaxUp and batch augmentation are
+# related. The notebook takes one to two minutes on two CPU cores.
 
 # %%
 # Does nothing where jaxaug is installed already.
@@ -62,15 +62,15 @@ from jaxaug.training import (
 FULL = False  # True on a GPU or TPU: CIFAR-10 and a larger network
 
 # %% [markdown]
-# All that the switch changes stands in this cell. CIFAR-10 must lie prepared by TensorFlow Datasets, once, in a
-# Python that has TensorFlow: `tfds.builder("cifar10", file_format="array_record").download_and_prepare()`. Reading it
-# needs no TensorFlow.
+# Everything that the switch changes is in this cell. CIFAR-10 has to be prepared once by TensorFlow Datasets, in a
+# Python environment with TensorFlow: `tfds.builder("cifar10", file_format="array_record").download_and_prepare()`.
+# Reading it needs no TensorFlow.
 
 # %%
 if FULL:
     data, network, batch_size, peak_rate = load("cifar10"), "wrn_16_4", 128, 0.1
     augment = chain(on_images(crop, padding=4), on_images(flip_left_right), on_images(cutout, size=16))
-    epochs, moments = 60, (1, 5, 10, 20, 40, 60)  # of the run that is looked into, and when
+    epochs, moments = 60, (1, 5, 10, 20, 40, 60)  # of the run, and of the snapshots
     timed = create_model(network, data.num_classes)  # the network whose steps are timed, with batches of 256
     few, few_epochs, seeds = 5000, 100, 3  # of the comparison at the end
 else:
@@ -87,9 +87,9 @@ print(data)
 # %% [markdown]
 # ## A network in training
 #
-# The losses have to come from somewhere, so here is one run with the strategy itself, M = 4 copies of each example. A
-# strategy goes into `make_train_step`, which hands the network's own losses to it; a hook keeps the weights after some
-# epochs. The sections below ask these networks.
+# The sections below need networks that compute losses, so here is one run with the strategy itself and M = 4 copies of
+# each example. `make_train_step` passes the losses of the network to the strategy; a hook keeps the weights after some
+# epochs.
 
 # %%
 model = create_model(network, data.num_classes)
@@ -127,12 +127,12 @@ print(f"test accuracy {records[-1]['test_accuracy']:.1%} after {epochs} epochs")
 # ## Copies, losses, probabilities
 #
 # Of example $x$ the augmentation makes copies $x'_1, \dots, x'_M$. With $\ell_j = -\log p_\theta(y \mid x'_j)$, the
-# loss of the network in inference mode, copy $j$ takes the place of the example in the batch with probability
+# loss of the network in inference mode, copy $j$ replaces the example in the batch with probability
 #
 # $$q_j = \frac{\ell_j}{\sum_k \ell_k}.$$
 #
-# Each row has an example and eight copies of it; over each copy its loss and its probability, which are as different as
-# the copies are hard, and a red frame around the one that was drawn. No gradient flows through the choice.
+# Each row has an example and eight copies of it, with loss and probability above each copy and a red frame around the
+# drawn one. No gradient flows through the selection.
 
 
 # %%
@@ -178,11 +178,11 @@ plt.show()
 # %% [markdown]
 # ## From uniform to the hardest
 #
-# `importance_weights` has four forms: the loss itself ("loss"), $1 - p$ of the true class ("one_minus_prob"),
-# $e^{\ell / T}$ ("softmax") and "uniform". The temperature moves the draw from uniform ($T \to \infty$) to the hardest
-# copy ($T \to 0$), which is what `max_loss` takes. An exponent, $q_j \propto \ell_j^a$, would do so too: it is the
-# softmax of $\log \ell$ at $T = 1 / a$, and "loss" has $a = 1$. The picture is of the eight copies in the last row
-# above. To an exponent only the ratios of the losses matter, to a temperature only their differences.
+# `importance_weights` has four forms: the loss itself ("loss"), $1 - p$ of the true class ("one_minus_prob"), $e^{\ell
+# / T}$ ("softmax") and "uniform". The temperature moves the draw from uniform ($T \to \infty$) to the hardest copy ($T
+# \to 0$), which is what `max_loss` uses. An exponent, $q_j \propto \ell_j^a$, has the same effect: it is the softmax of
+# $\log \ell$ at $T = 1 / a$, and "loss" has $a = 1$. The picture shows the eight copies in the last row above. An
+# exponent depends only on ratios of losses, a temperature only on differences.
 
 # %%
 one = jnp.sort(losses[:, -1:], axis=0)
@@ -207,9 +207,9 @@ plt.show()
 # %% [markdown]
 # ## The draws follow the weights
 #
-# A check of the strategy as it stands, not of the formula: `select` runs on the training examples, the losses that it
-# asks for are kept, and the copy that came back is found among those that were scored. The copies are sorted into bins
-# by their $q_j$; in each bin the share that was drawn should be the mean $q_j$. Bars are twice the standard error.
+# A check of the implementation: `select` runs on the training examples, the losses that it computes are kept, and the
+# returned copy is found among the scored ones. The copies are sorted into bins by their $q_j$; in each bin the share
+# that was drawn should be the mean $q_j$. Bars are twice the standard error.
 
 
 # %%
@@ -225,7 +225,7 @@ def selected(strategy, variables, batch, key, *, num_candidates=4):
 
         out, _, _ = strategy.select(key, strategy.init(examples), batch, score)
         images, losses = seen[0]
-        # The nearest: compiled twice over, the same copy can differ in its last bits.
+        # The nearest copy: compiled twice, the same copy can differ by rounding.
         images = images.reshape(num_candidates, *batch["image"].shape)
         apart = jnp.abs(images - out["image"]).sum(axis=tuple(range(2, images.ndim)))
         return out, losses.reshape(num_candidates, -1), jax.nn.one_hot(apart.argmin(axis=0), num_candidates, axis=0)
@@ -259,12 +259,12 @@ axes[0].set_ylabel("share that was drawn")
 plt.show()
 
 # %% [markdown]
-# ## How many copies really have a say
+# ## The effective number of copies
 #
-# The effective sample size $1 / \sum_j q_j^2$ lies between 1, the same copy at every draw, and M, all alike. In the
-# left picture M = 8 and the networks are of the run above. What is proportional to losses sharpens as they spread out
-# over powers of ten; a temperature is in units of the loss, so once all losses are far below it the draw is uniform
-# again. On the right is what the run recorded: the mean loss of all copies and of those drawn,
+# The effective sample size $1 / \sum_j q_j^2$ is between 1 (always the same copy) and M (uniform). In the left picture
+# M = 8, and the networks are from the run above. Probabilities proportional to losses become sharper as losses spread
+# over orders of magnitude; a temperature has the unit of the loss, so the draw becomes uniform once all losses are far
+# below it. The right picture shows what the run recorded: the mean loss of all copies and of those drawn,
 # $\mathbb{E}[\ell_{\text{drawn}}] = \sum_j q_j \ell_j \ge \bar\ell$.
 
 # %%
@@ -287,13 +287,13 @@ right.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# ## A bias, and its price when taken back
+# ## The bias, and the cost of removing it
 #
-# The method wants the bias towards hard copies. `unbiased=True` takes it back: the drawn copy gets the weight
-# $1 / (M q_j)$, with which the expected gradient is that of ordinary augmentation. The draws above had it on. Here are
-# means over their examples, of all copies, of those drawn, and of those drawn with the weight. In expectation the first
-# and the last are equal. But the sharper the draw, the larger and rarer the weights of the copies that were unlikely:
-# where most of them never come up, the weighted mean falls short, and a batch has far fewer examples than this.
+# The bias towards hard copies is intended. `unbiased=True` removes it: the drawn copy gets the weight $1 / (M q_j)$,
+# with which the expected gradient is that of ordinary augmentation. The draws above used it. Here are means over their
+# examples: of all copies, of the drawn ones, and of the drawn ones with the weight. In expectation the first and the
+# last are equal. But the sharper the draw, the larger and rarer the weights of the copies that were unlikely: if most
+# of them are never drawn, the weighted mean is too small, and a batch has far fewer examples than this.
 
 # %%
 print(f"{'drawn by':18s} {'all copies':>11s} {'drawn':>7s} {'weighted':>9s} {'largest weight':>15s}")
@@ -303,12 +303,12 @@ for name, (out, losses, drawn) in draws.items():
     print(f"{name:18s} {means} {weight.max():15.1f}")
 
 # %% [markdown]
-# ## Fewer scores, later, shorter
+# ## Fewer scores, slow start, early stop
 #
-# `scored=0.25` makes M copies only for the quarter of the batch whose loss, last met in training, was the largest; all
-# others have one. On the left is what that wins, the extra loss of the drawn copies over the mean of theirs, per
-# example of the batch, against the copies that are scored. `slow_start` lets examples take part with a probability that
-# rises, `stop_after` ends a strategy, each around any other; on the right is the share that they augment.
+# `scored=0.25` makes M copies only for the quarter of the batch whose last observed loss was largest; the others have
+# one copy. The left picture shows the gain, the additional loss of the drawn copies per example of the batch, against
+# the number of scored copies. `slow_start` applies any strategy with an increasing probability, and `stop_after` ends
+# it; the right picture shows the share that they augment.
 
 
 # %%
@@ -318,7 +318,7 @@ def extra_loss(strategy, part, variables):
     def score(batch):
         return scorer.score((), variables, batch)
 
-    # What training last met stands in a table, by index; here the losses of the clean examples stand in for it.
+    # The table of last observed losses, by index; here it has the losses of the clean examples.
     state = strategy.observe(strategy.init(examples), watched, score(watched))
     _, _, metrics = strategy.select(jax.random.key(6), state, watched, score)
     return part * (metrics["drawn_loss"] - metrics["candidate_loss"])
@@ -359,16 +359,16 @@ plt.show()
 # %% [markdown]
 # ## What it costs
 #
-# Every copy costs one augmentation and one forward pass more. If a forward pass is a third of a step and crop alone
+# Every copy costs an additional augmentation and forward pass. If a forward pass is a third of a step and crop alone
 # costs next to nothing, M copies take $(M + 3) / 3$ of the time of ordinary training: the dashed lines. The times are
-# measured here and now, beside whatever else this machine does. Contenders take turns, and the bars are medians of the
-# ratio to `always` in the same turn, with quartiles. `scan=True` scores copy after copy, in the memory of one.
-# `results/speed/strategies.md` has the ratios of a WRN, measured with more care.
+# measured now, on a machine that may have other load. Contenders take turns; bars are medians of the ratio to `always`
+# in the same turn, with quartiles. `scan=True` scores one copy after another, which saves memory.
+# `results/speed/strategies.md` has more careful measurements with a WRN.
 
 
 # %%
 def timed_step(strategy):
-    """Returns a call of one compiled training step, which returns its seconds; each goes on from the last."""
+    """Returns a call of one compiled training step, which returns its seconds; each continues from the last."""
     state = dataclasses.replace(jax.tree.map(jnp.copy, timed_start), strategy_state=strategy.init(256))
     step = jax.jit(make_train_step(timed, constant_rate, strategy, normalize=normalize), donate_argnums=0)
 
@@ -409,9 +409,9 @@ plt.show()
 # %% [markdown]
 # ## Does it help?
 #
-# Every arm has the same seeds, so the same examples, initial weights and order, and the same number of steps; those
-# that score copies, and `batch_augmented` with twice the batch, take more time for them. The training loss is that of
-# the copies trained on. A difference below twice its standard error says little.
+# All arms use the same seeds, hence the same examples, initial weights and order, and the same number of steps; scoring
+# copies, and the doubled batch of `batch_augmented`, take more time. The training loss is that of the copies used for
+# training. A difference below twice its standard error is not significant.
 
 # %%
 arms = {
@@ -431,7 +431,7 @@ untrained = init_population(keys, model, optimizer, always(augment), shape=data.
 
 def trained_arm(strategy):
     """Returns the records of every seed."""
-    states = jax.tree.map(jnp.copy, untrained)  # training is given the buffers
+    states = jax.tree.map(jnp.copy, untrained)  # training donates the buffers
     train_step = make_train_step(model, optimizer, strategy, normalize=normalize)
     eval_step = make_eval_step(model, normalize=normalize)
     length = {"epochs": few_epochs, "batch_size": few_batch, "eval_every": few_epochs}
@@ -456,28 +456,28 @@ ax.set(ylim=(len(errors) - 0.5, -0.5), xlabel=f"test error, %: {seeds} seeds, me
 plt.show()
 
 # %% [markdown]
-# How to read this: plus is worse than ordinary augmentation, and a gain would be a minus of more than twice its error.
-# On these digits drawing by the loss brings none, and the hardest copy does worst. The first picture suggests why: many
-# of the likely copies have lost the part that tells one digit from another. A high loss can mean "not learnt yet", and
-# it can mean that the label no longer fits; the draw cannot tell them apart. `batch_augmented` does not draw at all: it
-# trains on twice as many images in a step, so it is to be held against `always` with twice the epochs.
+# Positive differences are worse than ordinary augmentation; a gain is a negative difference of more than twice its
+# error. On these digits, drawing by the loss gains nothing, and the hardest copy is worst. The first picture suggests
+# why: many of the likely copies have lost the part that distinguishes digits. A high loss can mean that an example is
+# not learned yet, or that the label no longer fits; the draw cannot distinguish these. `batch_augmented` does not draw:
+# it trains on twice as many images per step, so compare it with `always` for twice the epochs.
 #
-# On CIFAR-10 with a small WRN (`results/importance_cifar/page.md`) nothing that draws by the loss gained over ordinary
-# training at equal epochs either, and at equal time ordinary training won against all, since it takes more steps. The
-# authors report a gain for PreActResNet-18, which was not run here.
+# On CIFAR-10 with a small WRN (`results/importance_cifar/page.md`), drawing by the loss gained nothing at equal epochs
+# either, and at equal time ordinary training was best, since it takes more steps. The authors report a gain for
+# PreActResNet-18, which was not run here.
 #
 # **Patent.** The procedure is the subject of a patent family, WO2021100818A1 and the granted JP7160416B2. We have not
-# read the claims: check them before a use in a product.
+# read the claims; check them before using it in a product.
 
 # %% [markdown]
 # ## What to try next
 #
 # - Set `few_epochs` to 120, or `few` to 1000: do the differences keep their signs?
-# - Take `cutout` out of `augment`: the copies of an example are then more alike.
-# - Put `stop_after(importance_sampled(augment), steps=...)` among the `arms`.
-# - Score more cheaply: `make_train_step(..., scorer=...)` takes `proxy_scorer` (a small network that learns along) or
-#   `every(scorer, 4)`; `results/cheap_scores/page.md` says what each is worth.
+# - Remove `cutout` from `augment`: the copies of an example become more similar.
+# - Add `stop_after(importance_sampled(augment), steps=...)` to the `arms`.
+# - Score more cheaply: `make_train_step(..., scorer=...)` takes `proxy_scorer` (a small network trained
+#   alongside) or `every(scorer, 4)`; `results/cheap_scores/page.md` compares them.
 # - The other use of the loss, whether to augment at all, is in notebook `02_self_paced`.
 # - The card
 #   [docs/methods/importance_sampled.md](https://github.com/jaxaug/jaxaug/blob/main/docs/methods/importance_sampled.md)
-#   has options, costs, measured results, and where sources disagree.
+#   has options, costs, results, and differences between the sources.

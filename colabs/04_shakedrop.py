@@ -3,10 +3,10 @@
 #
 # # ShakeDrop: noise on the branches of a residual network
 #
-# Can a residual network be regularized inside, and not by its images alone? ShakeDrop (Yamada, Iwamura, Akiba and Kise,
-# IEEE Access 2019) leaves some residual branches as they are and multiplies the others by a random number, and their
-# gradients by another one. Stochastic depth (Huang et al., 2016) and Shake-Shake (Gastaldi, 2017) are its two parents.
-# The notebook takes one to three minutes on a CPU.
+# ShakeDrop (Yamada, Iwamura, Akiba and Kise, IEEE Access 2019) regularizes a residual network from the inside: it
+# leaves some residual branches unchanged and multiplies the others by a random number, and their gradients by another
+# one. It combines stochastic depth (Huang et al., 2016) and Shake-Shake (Gastaldi, 2017). The notebook takes one to
+# three minutes on a CPU.
 
 # %%
 # Does nothing where jaxaug is installed already.
@@ -68,19 +68,19 @@ print(data, network)
 # %% [markdown]
 # ## Two factors
 #
-# Let $F(x)$ be what a residual block adds to its input. ShakeDrop throws a coin $b \in \{0, 1\}$ that is 1 with the
-# keep probability $p$, draws $\alpha$ and $\beta$, and computes
+# Let $F(x)$ be what a residual block adds to its input. ShakeDrop draws a gate $b \in \{0, 1\}$ that is 1 with the keep
+# probability $p$, draws $\alpha$ and $\beta$, and computes
 #
 # $$ G(x) = x + (b + \alpha - b\,\alpha)\,F(x), \qquad
 #    \frac{\partial L}{\partial F} := (b + \beta - b\,\beta)\,\frac{\partial L}{\partial G}. $$
 #
-# With $b = 1$ both factors are 1. With $b = 0$ the forward factor is $\alpha$ and the backward one is $\beta$, so that
-# the gradient is not that of what was computed. `jax.vjp` measures both on a branch of ones.
+# With $b = 1$ both factors are 1. With $b = 0$ the forward factor is $\alpha$ and the backward one is $\beta$, so the
+# gradient is not that of the forward pass. `jax.vjp` measures both on a branch of ones.
 
 
 # %%
 def measured_factors(noisy, key, size=4000):
-    """Returns the forward and the backward factor of so many examples, for `noisy(key, branch)`."""
+    """Returns the forward and the backward factor of that many examples, for `noisy(key, branch)`."""
     branch = jnp.ones((size, 1))
     shaken, pull_back = jax.vjp(lambda x: noisy(key, x), branch)
     return shaken.ravel(), pull_back(branch)[0].ravel()
@@ -96,11 +96,11 @@ axes[0].set_ylabel("examples of 4000")
 plt.show()
 
 # %% [markdown]
-# ## Its limits and its relatives
+# ## Limits and special cases
 #
-# Each point is one example, with its forward factor to the right and its backward factor upwards. At $p = 1$ nothing
-# happens; at $p = 0$ no branch is kept and all is noise. With $\alpha = 0$ the forward pass is that of stochastic
-# depth, and $\beta$ still sends a gradient into the dropped branch. `true_gradient=True` takes $\beta = \alpha$.
+# Each point is one example, with the forward factor on the horizontal and the backward factor on the vertical axis. At
+# $p = 1$ nothing happens; at $p = 0$ all branches are noisy. With $\alpha = 0$ the forward pass is that of stochastic
+# depth, but the dropped branch still gets a gradient through $\beta$. `true_gradient=True` uses $\beta = \alpha$.
 
 # %%
 members = {
@@ -127,10 +127,10 @@ plt.show()
 # %% [markdown]
 # ## Levels: what shares one draw
 #
-# A branch in a convolutional network is `[B, H, W, C]`. `gate_level` says what is kept together, the batch or each
-# example, and `noise_level` says what shares one $\alpha$ and one $\beta$: the batch, an example (the paper calls it
-# image), a channel of an example, or each pixel. Below is the forward factor of four examples (down) with three
-# channels each (across), where the gate is drawn for each example. An example that is 1 everywhere was kept.
+# A branch in a convolutional network is `[B, H, W, C]`. `gate_level` sets what shares one $b$, the batch or an example,
+# and `noise_level` sets what shares one $\alpha$ and one $\beta$: the batch, an example (the paper calls it image), a
+# channel of an example, or each pixel. Below is the forward factor of four examples (down) with three channels each
+# (across), with a gate per example. An example with 1 everywhere was kept.
 
 
 # %%
@@ -155,7 +155,7 @@ plt.show()
 # %% [markdown]
 # ## Depth, and the expectation in inference
 #
-# Early blocks hold what all later ones build on, so they are kept more: $p_l = 1 - (l / L)(1 - P_L)$, which is
+# All later blocks depend on the early ones, so these are kept more often: $p_l = 1 - (l / L)(1 - P_L)$, which is
 # `linear_decay`. Inference draws nothing and multiplies the branch by the mean factor $p_l + (1 - p_l)\,E[\alpha]$.
 # This is $p_l$ only where $E[\alpha] = 0$; the right panel also has $\alpha \in [0, 1]$, where $p_l$ would be wrong.
 
@@ -183,11 +183,11 @@ plt.show()
 # %% [markdown]
 # ## Shake-Shake: two branches
 #
-# Shake-Shake needs a block with two branches and weighs them by random numbers that sum to one,
-# $x + \alpha F_1(x) + (1 - \alpha) F_2(x)$ with $\alpha \sim U[0, 1]$, and shares out the gradient by another weight
-# $\beta$. Inference takes the mean of the branches. With $F_1 = 1$ and $F_2 = 0$ the output is $\alpha$ and the
-# gradient of the first branch is $\beta$. ShakeDrop brings this to networks with one branch, and adds the coin
-# (`results/shakedrop_cifar/page.md` has it without the coin, too).
+# Shake-Shake needs a block with two branches and weights them by random numbers that sum to one, $x + \alpha F_1(x) +
+# (1 - \alpha) F_2(x)$ with $\alpha \sim U[0, 1]$, and distributes the gradient by another weight $\beta$. Inference
+# uses the mean of the branches. With $F_1 = 1$ and $F_2 = 0$ the output is $\alpha$ and the gradient of the first
+# branch is $\beta$. ShakeDrop extends this to networks with one branch, and adds the gate
+# (`results/shakedrop_cifar/page.md` also has it without the gate).
 
 # %%
 modes = ({"backward": "shake"}, {"backward": "even"}, {"backward": "keep"}, {"forward": "even"})
@@ -204,11 +204,11 @@ plt.show()
 # %% [markdown]
 # ## Set A, set B, and the ReLU after the addition
 #
-# The paper has two settings: set A, $\alpha \in [-1, 1]$, for blocks that end with the addition, and set B,
-# $\alpha = 0$, for blocks with a ReLU after it, as in the first ResNet; both have $\beta \in [0, 1]$. One effect of the
-# ReLU can be computed. It is convex, so the mean of its noisy output is never below its output on the mean: training
-# and inference drift apart, and with set A more than with set B, whose dropped branches are 0. Below, 20 blocks add
-# branches of standard normal numbers.
+# The paper has two settings: set A, $\alpha \in [-1, 1]$, for blocks that end with the addition, and set B, $\alpha =
+# 0$, for blocks with a ReLU after it, as in the first ResNet; both have $\beta \in [0, 1]$. One effect of the ReLU can
+# be computed. It is convex, so the mean of its noisy output is never below its output on the mean: training and
+# inference differ, with set A more than with set B, whose dropped branches are 0. Below, 20 blocks add branches of
+# standard normal numbers.
 
 
 # %%
@@ -245,9 +245,10 @@ plt.show()
 # ## One argument of `create_model`
 #
 # `regularizer=` takes a function of the keep probability and puts its layer on every residual branch, with
-# `linear_decay` over all blocks. It adds no parameters. A network with a ReLU after the addition warns of a negative
-# $\alpha$; ResNets take `final_relu=False`. `results/shakedrop_cifar/page.md` has these on a part of CIFAR-10: under the ReLU
-# set A is worse than set B, no run diverged, and none beats the network without noise, which underfits already.
+# `linear_decay` over all blocks. It adds no parameters. A network with a ReLU after the addition warns about a negative
+# $\alpha$; ResNets take `final_relu=False`. `results/shakedrop_cifar/page.md` has these on a part of CIFAR-10: with the
+# ReLU, set A is worse than set B; no run diverged, and none is better than the network without noise, which already
+# underfits.
 
 # %%
 settings = {"set A": ShakeDrop.without_final_relu, "set B": ShakeDrop.with_final_relu}
@@ -263,11 +264,11 @@ for title, options in networks.items():
         print(f"{title:24}{setting:10}{size:12,}   {'yes' if caught else 'no'}")
 
 # %% [markdown]
-# ## In a module of your own
+# ## In your own module
 #
-# `ShakeDrop` is a Linen module that is called on the branch. Training hands it a key as for dropout, in
-# `rngs={"dropout": key}`, and every block draws from it on its own; inference needs no key. The histogram has one logit
-# of one digit, in an untrained network, under 1000 keys.
+# `ShakeDrop` is a Linen module that is called on the branch. In training it needs a key like dropout, `rngs={"dropout":
+# key}`, and every block draws independently; inference needs no key. The histogram has one logit of one digit, in an
+# untrained network, for 1000 keys.
 
 
 # %%
@@ -315,9 +316,9 @@ plt.show()
 # %% [markdown]
 # ## A small comparison
 #
-# The same small PyramidNet is trained with nothing, with stochastic depth and with ShakeDrop (set A), from the same
-# weights and over the same batches for each seed. The training images also stand in as the validation split: this gives
-# the loss on them without noise, beside the training loss that the noise raises by itself.
+# The same small PyramidNet is trained with nothing, with stochastic depth and with ShakeDrop (set A), with the same
+# initial weights and batches for each seed. The training images are used as the validation split, too, which gives
+# their loss without noise; the noise itself raises the training loss.
 
 # %%
 watched = dataclasses.replace(data, validation=data.train)
@@ -339,8 +340,8 @@ for name, regularizer in regularizers.items():
 
 # %% [markdown]
 # Lines are means over the seeds, bands go from the lowest to the highest seed, and the bars have one dot for each seed.
-# If the dashed lines of the noisy networks lie above that of the plain one, then the noise keeps the network from
-# fitting even its training images: it underfits.
+# If the dashed lines of the noisy networks are above that of the plain one, noise prevents the network from fitting
+# even its training images: it underfits.
 
 
 # %%
@@ -369,11 +370,11 @@ axes[2].set_xticklabels([name.replace(" ", "\n") for name in records])
 plt.show()
 
 # %% [markdown]
-# On the digits both fit the training images less well than the plain network: they underfit, ShakeDrop most, and
-# neither has a lower test error by more than the seeds differ. A network of three blocks that sees few images a few
-# times says nothing about the case of the paper, PyramidNet of 110 layers and 300 epochs of CIFAR-100.
-# `results/shakedrop_cifar/page.md` has ResNet-20 on 5,000 images of CIFAR-10, with both endings, all levels and $p = 0$; all noise
-# costs accuracy there, as that network underfits too.
+# On the digits, both fit the training images less well than the plain network, ShakeDrop least, and neither has a
+# significantly lower test error. A network of three blocks trained briefly on few images says nothing about the setting
+# of the paper, a PyramidNet of 110 layers and 300 epochs of CIFAR-100. `results/shakedrop_cifar/page.md` has ResNet-20
+# on 5,000 images of CIFAR-10, with both endings, all levels and $p = 0$; all noise increases the error there, since
+# that network underfits, too.
 
 # %% [markdown]
 # ## What to try next
@@ -382,4 +383,4 @@ plt.show()
 # - A deeper network, `"pyramidnet14_24"`, and more epochs: does the order in the last picture change?
 # - `OwnNetwork` with `linear_decay(6, final=0.8)`, for a weaker noise.
 # - `create_model("shake_shake_26_2x32d", 10)` for Shake-Shake, with `forward=`, `backward=` and `level=`.
-# - The card `docs/methods/shake_drop.md`, and the next notebook, `05_priors`, for layers that learn their own noise.
+# - The card `docs/methods/shake_drop.md`, and the next notebook, `05_priors`, for layers that learn their noise.

@@ -1,12 +1,12 @@
 # %% [markdown]
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/jaxaug/jaxaug/blob/main/colabs/05_priors.ipynb)
 #
-# # Layers with the parameters of a prior model
+# # Layers with a learned prior
 #
-# How should a network pool, how far should its filters reach, and how sure should its classifier be? Three layers by T.
-# Kobayashi answer with a prior whose few parameters are learned along with the weights: Gaussian-based pooling
-# (NeurIPS 2019), disentangled convolution (2023) and rotation regularization (ECCV 2022). All are put into a network by
-# one argument. The notebook takes one to three minutes on a CPU.
+# How should a network pool, how large should its receptive field be, and how confident its classifier? Three layers by
+# T. Kobayashi have a prior with few parameters that are learned together with the weights: Gaussian-based pooling
+# (NeurIPS 2019), disentangled convolution (2023) and rotation regularization (ECCV 2022). Each takes one argument of
+# the network. The notebook takes one to three minutes on a CPU.
 
 # %%
 # Does nothing where jaxaug is installed already.
@@ -70,16 +70,16 @@ else:
 print(data)
 
 # %% [markdown]
-# ## One window under three laws
+# ## One window with three priors
 #
-# Gaussian-based pooling sums a window up by its mean $m$ and standard deviation $s$ and gives $Y = m + \eta\,s$. In
-# training $\eta$ is a draw, with $\varepsilon \sim N(0, 1)$: $\eta = \mu + \sigma \varepsilon$ (Gaussian),
-# $\mu + \sigma |\varepsilon|$ (half-Gaussian), or $\mathrm{softplus}(\mu + \sigma \varepsilon)$, the inverse-softplus
-# Gaussian (iSP), which is never negative. The window below holds 0, 0, 1 and 4; the output can lie above its maximum.
+# Gaussian-based pooling summarizes a window by its mean $m$ and standard deviation $s$ and gives $Y = m + \eta\,s$. In
+# training $\eta$ is a draw, with $\varepsilon \sim N(0, 1)$: $\eta = \mu + \sigma \varepsilon$ (Gaussian), $\mu +
+# \sigma |\varepsilon|$ (half-Gaussian), or $\mathrm{softplus}(\mu + \sigma \varepsilon)$, the inverse-softplus Gaussian
+# (iSP), which is never negative. The window below has the values 0, 0, 1 and 4; the output can exceed the maximum.
 
 # %%
 window = jnp.array([[0.0, 0.0], [1.0, 4.0]])[None, :, :, None]
-windows = jnp.repeat(window, 4000, axis=0)  # every example has a draw of its own
+windows = jnp.repeat(window, 4000, axis=0)  # draws are independent for each example
 titles = {"gaussian": "Gaussian", "half": "half-Gaussian", "isp": "iSP"}
 _, axes = plt.subplots(1, 3, figsize=(9, 2.8), sharex=True, sharey=True)
 for axis, (prior, title) in zip(axes, titles.items(), strict=True):
@@ -99,10 +99,10 @@ plt.show()
 # %% [markdown]
 # ## From the average to above the maximum
 #
-# The parameters move the result. With iSP a large negative $\mu$ gives the average, and a growing $\mu$ goes past the
-# maximum; $\sigma$ is how much training varies. Maximum-entropy pooling is without noise,
-# $Y = \sum_p x_p e^{\lambda x_p} / \sum_p e^{\lambda x_p}$, and goes from the average at $\lambda = 0$ to the maximum.
-# Parameters are numbers, or one for each channel, or, as here, one for each example and channel.
+# With iSP, a large negative $\mu$ gives the average, and a large $\mu$ exceeds the maximum; $\sigma$ is the noise in
+# training. Maximum-entropy pooling has no noise, $Y = \sum_p x_p e^{\lambda x_p} / \sum_p e^{\lambda x_p}$, and goes
+# from the average at $\lambda = 0$ to the maximum. Parameters are scalars, per channel, or, as here, per example and
+# channel.
 
 # %%
 mu, scale = jnp.linspace(-4.0, 4.0, 41), jnp.linspace(0.0, 3.0, 41)
@@ -127,8 +127,8 @@ plt.show()
 # %% [markdown]
 # ## A photograph, pooled
 #
-# Windows of 4 x 4 pixels, each channel by itself. The average loses bright edges and the maximum loses dark ones; the
-# other two lie between, by a number that a network would learn.
+# Windows of 4 x 4 pixels, with channels pooled separately. The average loses bright edges and the maximum loses dark
+# ones; the other two are in between, by a parameter that a network would learn.
 
 # %%
 photograph = jnp.asarray(load_sample_image("flower.jpg")[80:336:2, 120:504:2], jnp.float32)[None] / 255
@@ -159,8 +159,8 @@ show_images(pooled, 5, height=1.45)
 # ## Noise in training, none in inference
 #
 # `GaussianPool` is the layer. With `noise_level="channel"`, its default, all positions of a channel share one
-# $\varepsilon$, so that a key tints the whole image; with `"position"` every output has one of its own. Inference takes
-# $\eta = \mathrm{softplus}(\mu)$, the median, and needs no key.
+# $\varepsilon$, so the noise tints the whole image; with `"position"` every output has its own. Inference uses $\eta =
+# \mathrm{softplus}(\mu)$, the median, and needs no key.
 
 # %%
 layers = {level: GaussianPool(parameters="fixed", noise_level=level, **window4) for level in ("channel", "position")}
@@ -175,10 +175,10 @@ show_images(noisy, 5, height=1.45)
 # %% [markdown]
 # ## A Gaussian whose width is learned
 #
-# Disentangled convolution splits a filter into a Gaussian, which says how far it reaches, and a structure filter $W$:
-# $y = W \star (G_\sigma \star x)$ with $g_k \propto e^{-k^2 / 2\sigma^2}$. As
-# $\partial g_k / \partial \sigma = g_k (k^2 - \sum_j g_j j^2) / \sigma^3$, the width has a gradient like any weight.
-# Below, gradient descent looks for the $\sigma$ by which an image was blurred. Far below 0.5 the gradient vanishes.
+# Disentangled convolution splits a filter into a Gaussian, which sets its extent, and a structure filter $W$: $y = W
+# \star (G_\sigma \star x)$ with $g_k \propto e^{-k^2 / 2\sigma^2}$. As $\partial g_k / \partial \sigma = g_k (k^2 -
+# \sum_j g_j j^2) / \sigma^3$, the width has a gradient like any weight. Below, gradient descent recovers the $\sigma$
+# by which an image was blurred. Far below 0.5 the gradient vanishes.
 
 # %%
 true_sigma, radius = 1.5, 5
@@ -220,12 +220,11 @@ for axis, place in zip(axes, ("upper right", "lower right", "upper right"), stri
 plt.show()
 
 # %% [markdown]
-# ## The receptive field it makes
+# ## The resulting receptive field
 #
-# Which pixels can move one number of the features, and how much? `effective_receptive_field` is the mean size of the
-# gradient of the central position. Here are four 3 x 3 `DisentangledConv`s in a row, untrained, with the same structure
-# filters under each $\sigma$; as $\sigma \to 0$ they become plain convolutions. The spread is the standard deviation of
-# the field.
+# Which pixels affect a feature, and how much? `effective_receptive_field` is the mean size of the gradient of the
+# central position. Here are four 3 x 3 `DisentangledConv`s in a row, untrained, with the same structure filters for
+# each $\sigma$; as $\sigma \to 0$ they become plain convolutions. The spread is the standard deviation of the field.
 
 
 # %%
@@ -265,13 +264,14 @@ plt.show()
 # %% [markdown]
 # ## Logits of rotated features
 #
-# Rotation regularization turns the features $x$ by an angle $\alpha$ in a random direction before the classifier. Mean
-# and variance of the logits are known, so nothing has to be rotated, with $\varepsilon_c \sim N(0, 1 / (D - 1))$:
+# Rotation regularization rotates the features $x$ by an angle $\alpha$ in a random direction before the classifier.
+# Mean and variance of the logits are known, so no vector has to be rotated; with $\varepsilon_c \sim N(0, 1 / (D -
+# 1))$:
 #
 # $$ z_c = \cos\alpha\,(w_c x) + \sin\alpha\;\varepsilon_c \sqrt{|x|^2 |w_c|^2 - (w_c x)^2}. $$
 #
-# In the plane there are two directions only. With 64 features, the histograms of real rotations and of `rotated_logits`
-# can be compared. Inference takes $w_c x$.
+# In the plane there are only two directions. With 64 features, the histograms of explicit rotations and of
+# `rotated_logits` can be compared. Inference uses $w_c x$.
 
 
 # %%
@@ -318,9 +318,9 @@ plt.show()
 # %% [markdown]
 # ## One argument of `create_model`
 #
-# `pool=` takes the places of max pooling, `conv=` those of every convolution larger than 1 x 1, and `head=` that of the
-# classifier: a class, a module that is copied for each place, or any function that makes one. The parameters that the
-# prior adds are few. `RotatedDense` has no bias, hence fewer.
+# `pool=` replaces max pooling, `conv=` every convolution larger than 1 x 1, and `head=` the classifier: by a class, a
+# module that is copied for each use, or a function that returns one. The prior adds few parameters. `RotatedDense` has
+# no bias, hence fewer.
 
 # %%
 choices = {
@@ -343,9 +343,9 @@ for name, given in choices.items():
 # %% [markdown]
 # ## Poolings, trained
 #
-# A CNN with two pooling layers, on the CPU a narrow one with a few hundred digits, over seeds. The parameters of the
-# poolings are fixed here, so that all networks begin with the same weights; the average is maximum-entropy pooling with
-# $\lambda = 0$. A difference smaller than the spread of the dots is none.
+# A CNN with two pooling layers (on the CPU a narrow one with a few hundred digits), for several seeds. The parameters
+# of the pooling layers are fixed here, so all networks start with the same weights; the average is maximum-entropy
+# pooling with $\lambda = 0$. A difference smaller than the spread of the dots is not significant.
 
 
 # %%
@@ -359,7 +359,7 @@ def begun(model, data, *, epochs, seeds):
 
 def trained(model, optimizer, states, data, *, epochs, sampling="shuffled", **options):
     """Returns the state and the last record of every seed."""
-    states = jax.tree.map(jnp.copy, states)  # training gives them away
+    states = jax.tree.map(jnp.copy, states)  # training donates them
     steps = make_train_step(model, optimizer, never(), **options), make_eval_step(model)
     how = {"epochs": epochs, "eval_every": epochs, "batch_size": batch_size, "sampling": sampling}
     states, records = fit_population(states, *steps, data, **how)
@@ -387,9 +387,9 @@ plt.show()
 # %% [markdown]
 # ## Widths, trained
 #
-# The same CNN with `conv=DisentangledConv`, which has one parameter more for each convolution, and the $\sigma$ of all
-# four after every step, for two widths that learning begins with. A training step is a function of a state and a batch,
-# so the loop can be yours if you want to look at every state.
+# The same CNN with `conv=DisentangledConv`, which adds one parameter to each convolution, and the $\sigma$ of all four
+# after every step, for two initial widths. A training step is a function of a state and a batch, so you can write your
+# own loop to inspect every state.
 
 # %%
 model, optimizer = network(num_classes=data.num_classes, conv=DisentangledConv), make_optimizer(learning_rate=0.05)
@@ -428,10 +428,10 @@ plt.show()
 # %% [markdown]
 # ## A long tail
 #
-# `long_tailed` thins the training classes out exponentially; the test images stay balanced. Rotation regularization is
+# `long_tailed` subsamples the training classes exponentially; the test images stay balanced. Rotation regularization is
 # meant for such data, and so is logit adjustment, which adds $\log(n_k / N)$ to the logits in the training loss. The
-# records then have the mean accuracy of the classes of many (above 100 training examples), medium and few (below 20).
-# Classifiers have a bias here, so that all begin with the same weights.
+# records have the mean accuracy over classes with many (above 100), medium and few (below 20) training examples.
+# Classifiers have a bias here, so all start with the same weights.
 
 
 # %%
@@ -458,16 +458,16 @@ _, last = trained(plain, optimizer, states, tail, logit_adjustment=log_prior(cou
 noted("logit adjustment", last)
 
 # %% [markdown]
-# The author rotates in a first stage only. A second one keeps the features as they are and trains a new, plain
-# classifier on them, with every class drawn equally often (Kang et al., ICLR 2020). Here it follows the plain and the
-# rotated network.
+# The author rotates in the first stage only. The second stage freezes the features and trains a new, plain classifier
+# on them, with every class drawn equally often (Kang et al., ICLR 2020). Here it follows the plain and the rotated
+# network.
 
 # %%
 seconds = []
 for name in firsts:
     for new, first in zip(states, firsts[name], strict=True):
         params = {**first.params, "classifier": new.params["classifier"]}
-        opt_state = optimizer.init(params["classifier"])  # which alone is trained
+        opt_state = optimizer.init(params["classifier"])  # the only trained part
         seconds.append(new.replace(params=params, batch_stats=first.batch_stats, opt_state=opt_state))
 _, last = trained(plain, optimizer, seconds, tail, trained="head", sampling="class_balanced", **options)
 for place, name in enumerate(firsts):
@@ -483,16 +483,16 @@ axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
 plt.show()
 
 # %% [markdown]
-# On the digits no pooling beats the maximum by more than the seeds differ, and rotation does not beat the plain
-# network, before or after the second stage; logit adjustment and a second stage do. A few hundred images of 8 x 8
-# pixels are no measure of layers that were made for ImageNet. What was published there is in the cards
+# On the digits, no pooling is significantly better than the maximum, and rotation is not better than the plain network,
+# before or after the second stage; logit adjustment and a second stage are. A few hundred images of 8 x 8 pixels say
+# little about layers that were designed for ImageNet. Published results are in the cards
 # `docs/methods/gaussian_pooling.md`, `docs/methods/disentangled_convolution.md` and
 # `docs/methods/rotation_regularization.md`.
 
 # %% [markdown]
 # ## What to try next
 #
-# - `GaussianPool` as it comes, whose parameters follow each image, or `MaxEntropyPool`, in the comparison of poolings.
-# - `functools.partial(DisentangledConv, learn_sigma=False)`: a fixed blur, the control for what a learned width gives.
+# - `GaussianPool` with its default, adaptive parameters, or `MaxEntropyPool`, in the comparison of pooling layers.
+# - `functools.partial(DisentangledConv, learn_sigma=False)`: a fixed blur, the control for the learned width.
 # - `RotatedDense(degrees=...)` at other angles: `head=functools.partial(RotatedDense, degrees=20.0)`.
 # - The next notebook, `06_search`, for which augmentation and how much of it.

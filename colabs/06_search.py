@@ -4,10 +4,9 @@
 # # Which augmentation: affinity, diversity and a search
 #
 # Which augmentation suits a dataset, and how much of it? Training a network to the end with every candidate answers
-# that, at the price of as many trainings. Affinity and diversity (Gontijo-Lopes, Smullin, Cubuk and Dyer, ICLR 2021)
-# are two numbers that a clean network and a few epochs of each candidate give; `search` ranks the candidates by them,
-# and this notebook checks the ranking against full trainings. It takes one to three minutes on two CPU cores, most of
-# them for compiling.
+# that, but is expensive. Affinity and diversity (Gontijo-Lopes, Smullin, Cubuk and Dyer, ICLR 2021) need one clean
+# network and a few epochs of each candidate; `search` ranks the candidates by them, and this notebook checks the
+# ranking against full trainings. It takes one to three minutes on two CPU cores, mostly for compilation.
 
 # %%
 # Does nothing where jaxaug is installed already.
@@ -84,9 +83,9 @@ print(dataset)
 # %% [markdown]
 # ## Candidates
 #
-# A candidate is an augmentation `(key, batch) -> batch`. All twelve here are one composition with other numbers:
-# how far images move, how far they turn, how much noise is added, and how many of them RICAP mixes. A number of 0
-# leaves that part out. The picture shows three draws of each candidate for the same image.
+# A candidate is an augmentation `(key, batch) -> batch`. All twelve are the same composition with different parameters:
+# how far images move, how far they turn, how much noise is added, and how many of them RICAP mixes. A parameter of 0
+# disables that part. The picture shows three draws of each candidate for the same image.
 
 
 # %%
@@ -135,10 +134,10 @@ plt.show()
 # %% [markdown]
 # ## A population
 #
-# To judge a search one has to know what full trainings give, which a search is there to avoid. Here they are small
-# enough: every candidate with every seed, all at once. `always(..., in_state=True)` keeps the numbers of an
-# augmentation in the training state, so the members of a population differ in their states alone, and
-# `fit_population` compiles one program for all of them.
+# To evaluate a search, we need the full trainings that a search avoids. Here they are cheap enough: every candidate
+# with every seed, all at once. `always(..., in_state=True)` keeps the parameters of an augmentation in the training
+# state, so the members of a population differ only in their states, and `fit_population` compiles one program for all
+# of them.
 
 # %%
 strategy = always(policy(), in_state=True)
@@ -171,10 +170,10 @@ axis.legend()
 plt.show()
 
 # %% [markdown]
-# ## Members equal the same runs alone
+# ## Members equal single runs
 #
-# A member has its own weights, order of examples and noise, all from its key. So it is the run that `fit` makes of
-# the same key and the same augmentation, up to float rounding. One member is trained again, alone.
+# A member has its own weights, order of examples and noise, all from its key. So it equals a run of `fit` with the same
+# key and augmentation, up to float rounding. Here one member is trained again on its own.
 
 # %%
 member = runs.index(("rotate 10 + noise 0.1", full_seeds[1]))
@@ -195,15 +194,15 @@ for epoch in (0, epochs // 2, epochs - 1):
 # %% [markdown]
 # ## Affinity
 #
-# How far does an augmentation leave what a clean network knows? Affinity is the accuracy of that network on augmented
-# validation images, relative to its accuracy on the images as they are,
+# How similar are augmented data to clean data? Affinity is the accuracy of a network trained on clean images, on
+# augmented validation images relative to clean ones,
 #
 # $$T = \frac{A(m, D'_\mathrm{val})}{A(m, D_\mathrm{val})}.$$
 #
-# RICAP patches four images of the batch together and mixes their labels. A mixed label counts by its weight for the
-# class that the network says, so there even a perfect network stays below 1. Under each image is the answer of one
-# clean network and the weight of that class in the label; red is an answer of weight below one half. T is over the
-# whole validation split, the mean of all clean networks.
+# RICAP patches four images of the batch together and mixes their labels. For a mixed label, accuracy is the weight of
+# the predicted class, so even a perfect network stays below 1. Below each image is the prediction of one clean network
+# and the weight of that class in the label, in red if below one half. T is the mean over the whole validation split and
+# all clean networks.
 
 # %%
 clean = [trained[runs.index(("nothing", seed))].inference_variables for seed in full_seeds]
@@ -244,13 +243,13 @@ plt.show()
 # %% [markdown]
 # ## Diversity
 #
-# How much harder does an augmentation make the training data? Diversity is the training loss under the augmentation
-# relative to the training loss without it, each of a network trained on those data,
+# How much harder does an augmentation make the training data? Diversity is the training loss with the augmentation
+# relative to the training loss without it, each for a network trained on those data,
 #
 # $$D = \frac{E_{D'_\mathrm{train}}[L]}{E_{D_\mathrm{train}}[L]}.$$
 #
-# The clean loss falls towards 0, so the ratio grows with training; what a search compares is the ratio of an early
-# epoch, the dashed line. Both curves are means over the seeds.
+# The clean loss approaches 0, so the ratio grows during training; a search uses the ratio at an early epoch, the dashed
+# line. Both curves are means over the seeds.
 
 # %%
 losses = measured("train_loss").mean(axis=1)  # [candidate, epoch]
@@ -268,10 +267,9 @@ plt.show()
 # %% [markdown]
 # ## The search
 #
-# `search` does this from the start and with other seeds: for each of S seeds one clean network is trained to the end, E
-# epochs, and each of P candidates for k epochs only. That takes $S (E + P k)$ epochs where all to the end take
-# $S P E$. An indicator makes one score of T and D; here it is $\log T + 0.5 \log D$. The star marks the Pareto
-# front: the candidates that no other beats in both numbers.
+# `search` does all of this with other seeds: for each of S seeds it trains one clean network for all E epochs, and each
+# of P candidates for k epochs only. That takes $S (E + P k)$ epochs instead of $S P E$. An indicator combines T and D
+# into one score; here it is $\log T + 0.5 \log D$. Stars mark the Pareto front.
 
 # %%
 found = search(
@@ -295,12 +293,11 @@ to_the_end = len(search_seeds) * len(names) * epochs * steps_per_epoch
 print(f"\n{found.clean_steps + found.early_steps:,} steps; every candidate to the end: {to_the_end:,}")
 
 # %% [markdown]
-# ## The plane of both numbers
+# ## Affinity and diversity
 #
-# Each candidate is a point, colored by the accuracy of the full trainings above, of which the search knew nothing. At
-# the same diversity more affinity should be better, and the reverse, so good candidates are expected at the top right,
-# on the front. Along the front T falls where D rises: which of its candidates is best it does not say, and that is what
-# an indicator is for.
+# Each candidate is a point, colored by the accuracy of the full trainings above, which the search does not see. At
+# equal diversity, more affinity should be better, and vice versa, so good candidates are expected at the top right, on
+# the front. Along the front, T decreases as D increases; an indicator chooses between its candidates.
 
 # %%
 figure, axis = plt.subplots(figsize=(9, 5.5))
@@ -324,11 +321,10 @@ plt.show()
 # %% [markdown]
 # ## How good are the indicators?
 #
-# A full training contains its own first epochs, so the runs above hold what a search with each of their seeds would
-# have seen. Its choice is judged by the mean test accuracy of the other seeds: the regret is how far the chosen
-# candidate is below the best, the rank correlation is Spearman's over all candidates. Beside the indicators stand the
-# validation accuracy at the same early epoch, which needs no clean network, and a choice by lot. Gray is one seed, red
-# the mean.
+# The runs above include their early epochs, so they contain what a search with each of their seeds would see. Its
+# choice is evaluated by the mean test accuracy of the other seeds: the regret is the distance to the best candidate,
+# the rank correlation is Spearman's over all candidates. For comparison, there are the validation accuracy at the same
+# early epoch, which needs no clean network, and a random choice. Gray is one seed, red the mean.
 
 # %%
 early_losses = measured("train_loss")[:, :, early_epochs - 1]  # [candidate, seed]
@@ -358,18 +354,18 @@ axes[0].invert_yaxis()
 plt.show()
 
 # %% [markdown]
-# The order of the indicators in this picture decides little: the candidates are few and were picked by hand, with it
-# known that RICAP does well here; a few images of the digits' test set are a percentage point; and the seeds share the
-# data. `results/search/page.md` measured about 50 candidates on all the digits, on 300 of them and on CIFAR-10. There the
-# order of the indicators changed with the number of early epochs and with the dataset; $\log T + 0.5 \log D$ of the
-# first epochs was the best of them on all digits and among the best on CIFAR-10, and on 300 digits early validation
-# accuracy chose as well as any.
+# The order of the indicators in this picture is not conclusive: the candidates are few and were chosen by hand, knowing
+# that RICAP works well here; a few test images are a percentage point; and the seeds share the data.
+# `results/search/page.md` has about 50 candidates on all digits, on 300 of them, and on CIFAR-10. There the order of
+# the indicators changed with the number of early epochs and with the dataset; $\log T + 0.5 \log D$ of the first epochs
+# was the best of them on all digits and among the best on CIFAR-10, and on 300 digits early validation accuracy was as
+# good as any.
 
 # %% [markdown]
-# ## The chosen policy against none
+# ## The chosen policy compared with no augmentation
 #
-# In use only the chosen candidate would be trained to the end. The full trainings above have other seeds than the
-# search, and the search saw no test image, so they are its test. Thin lines are the seeds, thick ones their mean.
+# In practice only the chosen candidate is trained to the end. The full trainings above use other seeds than the search,
+# and the search sees no test image, so they are a fair test. Thin lines are seeds, thick ones their mean.
 
 # %%
 curves = 100 * measured("test_accuracy")
@@ -395,25 +391,26 @@ print(f"by full training the chosen one is number {place} of {len(names)}")
 # %% [markdown]
 # ## The same from the command line
 #
-# In a clone of the repository the search is a command. It tries a longer list of candidates, prints the table, and
-# writes `search/search.json` and a picture of the plane:
+# In a clone of the repository, the search is a command. It evaluates a longer list of candidates, prints the table, and
+# writes `search/search.json` and a picture of affinity and diversity:
 #
 # ```sh
 # python -m experiments.search digits
 # python -m experiments.train --augment search/search.json
 # ```
 #
-# The second trains with the policy in the file. `--early-epochs`, `--seeds` and `--indicator` are the arguments of
-# `search`, `--model` is the network that it searches with; `--help` lists all.
+# The second command trains with the policy in the file. `--early-epochs`, `--seeds` and `--indicator` are the arguments
+# of `search`, and `--model` is the network; `--help` lists all options.
 
 # %% [markdown]
 # ## What to try next
 #
 # - Another `indicator=` of `search`: `"product"`, `"z_score_sum"`, `"rank_sum"`, `"constrained"`, or a function of
 #   affinity and diversity.
-# - `early_epochs` of 1 and of 10: what the ranking gains by more epochs, and what it costs.
+# - `early_epochs` of 1 and of 10: how the ranking improves with more epochs, and what that costs.
 # - Fewer training images, by `jaxaug.data.subset`; `results/search/page.md` has 300 digits.
-# - Candidates of another form, `on_images(flip_left_right)` or a function of your own: any `(key, batch) -> batch` that
-#   keeps shapes. Each form is one more compilation.
-# - The card [docs/methods/affinity_and_diversity.md](https://github.com/jaxaug/jaxaug/blob/main/docs/methods/affinity_and_diversity.md)
+# - Other candidates, `on_images(flip_left_right)` or a function of your own: any `(key, batch) -> batch` that keeps
+#   shapes. Each new composition is compiled once.
+# - The card
+#   [docs/methods/affinity_and_diversity.md](https://github.com/jaxaug/jaxaug/blob/main/docs/methods/affinity_and_diversity.md)
 #   and the page [results/search/page.md](https://github.com/jaxaug/jaxaug/blob/main/results/search/page.md).

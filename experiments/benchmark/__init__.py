@@ -1,1 +1,1 @@
-"""Speed as ratios within one process: `python -m experiments.benchmark loop`."""
+"""Benchmarks that report speed as ratios within one process: `python -m experiments.benchmark loop`."""

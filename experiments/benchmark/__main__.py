@@ -1,4 +1,4 @@
-"""The command line of the benchmarks: the first argument names one."""
+"""Runs a benchmark: the first argument is its name."""
 
 import importlib
 import pkgutil
@@ -7,7 +7,7 @@ import sys
 import experiments.benchmark
 from jaxaug.checks import nearest
 
-PARTS = {
+HELPERS = {
     "__main__",
     "fit_in_turns",
     "members",
@@ -24,8 +24,8 @@ PARTS = {
 
 def main() -> int:
     """Runs the named benchmark with the remaining arguments."""
-    found = [module.name for module in pkgutil.iter_modules(experiments.benchmark.__path__)]
-    names = sorted(name for name in found if name not in PARTS)
+    modules = [module.name for module in pkgutil.iter_modules(experiments.benchmark.__path__)]
+    names = sorted(name for name in modules if name not in HELPERS)
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         print(f"usage: python -m experiments.benchmark NAME [options]; NAME is one of: {', '.join(names)}")
         return 0 if len(sys.argv) > 1 else 2

@@ -1,4 +1,4 @@
-"""What attention maps cost beside the forward pass of their images: `python -m experiments.benchmark explain`."""
+"""The cost of attention maps relative to the forward pass: `python -m experiments.benchmark explain`."""
 
 import dataclasses
 import functools
@@ -15,16 +15,16 @@ from jaxaug import cam, create_model, grad_cam
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """How long to measure."""
+    """What to measure, and for how long."""
 
     repetitions: int = 25
-    """Turns of each contender."""
+    """Number of turns of each contender."""
     model: str = "wrn_10_1"
     """A network that ends in global average pooling and a linear classifier."""
     images: int = 1000
-    """How many are explained."""
+    """Number of images to explain."""
     batch_size: int = 250
-    """How many at a time."""
+    """Images per batch."""
 
 
 CLASSES = 10
@@ -32,7 +32,7 @@ GOALS = {"CAM": "at most 1.3", "Grad-CAM": "at most 3.5", "Grad-CAM at the image
 
 
 def explainers(model: Any, variables: Any) -> dict[str, Callable[[Any], Any]]:
-    """Returns functions of a batch of images, by name: the forward pass, and it with maps of the predicted class."""
+    """Returns functions of a batch of images by name: the forward pass alone, and with maps of the predicted class."""
     features_of: Any = functools.partial(model.apply, variables, method="features")
     head: Any = functools.partial(model.apply, variables, method="head")
 
@@ -76,7 +76,7 @@ def main() -> None:
 
     calls = {name: call(run) for name, run in explainers(model, variables).items()}
     seconds = seconds_in_turns(calls, command.repetitions)
-    print(f"# What attention maps cost beside the forward pass\n\n{provenance('explain', command.repetitions)}\n")
-    print(header(f"time of {command.model} and a map each of {command.images} images, to the forward pass"))
+    print(f"# Cost of attention maps relative to the forward pass\n\n{provenance('explain', command.repetitions)}\n")
+    print(header(f"time of {command.model} with a map for each of {command.images} images / forward pass only"))
     for name, goal in GOALS.items():
         print(ratio_row(name, seconds[name], seconds["forward"], goal))

@@ -1,4 +1,4 @@
-"""An epoch of a population: its members together, in threads, or one after another."""
+"""Epochs of a population: its members vmapped, in threads, or one after another."""
 
 import concurrent.futures
 import dataclasses
@@ -17,22 +17,22 @@ from jaxaug.training.population_runner import Silent, stack
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What is trained."""
+    """A network and its training."""
 
     model: str
     dataset: Dataset
     batch_size: int
     members: int
 
-    def epoch(self, members_of_a_program: int, threads: int) -> Callable[[], Any]:
-        """Returns a call of an epoch of all members, so many by one program, and so many programs side by side."""
+    def epoch(self, members_per_program: int, threads: int) -> Callable[[], Any]:
+        """Returns a call that trains all members for an epoch, with `threads` programs in parallel."""
         model = create_model(self.model, self.dataset.num_classes)
         optimizer, split = make_optimizer(learning_rate=0.05), device_split(self.dataset.train)
         keys = jax.random.split(jax.random.key(0), self.members)
         alone = init_population(keys, model, optimizer, never(), shape=self.dataset.shape, num_examples=split.size)
-        together = members_of_a_program > 1
-        starts = range(0, self.members, members_of_a_program)
-        states = [stack(alone[start : start + members_of_a_program]) if together else alone[start] for start in starts]
+        together = members_per_program > 1
+        starts = range(0, self.members, members_per_program)
+        states = [stack(alone[start : start + members_per_program]) if together else alone[start] for start in starts]
         runner = InMemoryRunner(
             make_train_step(model, optimizer, never()),
             states[0],
@@ -44,17 +44,17 @@ class Setting:
         pool = concurrent.futures.ThreadPoolExecutor(threads)
 
         def call() -> Any:
-            states[:] = pool.map(lambda state: _after_an_epoch(runner, state), states)
+            states[:] = pool.map(lambda state: _train_epoch(runner, state), states)
             return [state.params for state in states]
 
         return call
 
     def epochs(self, *, vmap: bool) -> dict[str, Callable[[], Any]]:
-        """Returns a call of an epoch of all members by every engine."""
+        """Returns a call that trains all members for an epoch, by engine."""
         threads = cpu_count() if jax.default_backend() == "cpu" else 1
         calls = {"one_by_one": self.epoch(1, 1), "threads": self.epoch(1, cpu_count())}
         return calls | ({"vmap": self.epoch(math.ceil(self.members / threads), threads)} if vmap else {})
 
 
-def _after_an_epoch(runner: InMemoryRunner, state: Any) -> Any:
+def _train_epoch(runner: InMemoryRunner, state: Any) -> Any:
     return run_epoch(runner, state, runner.zero_totals(), 0, 1, Silent())[0]

@@ -1,4 +1,4 @@
-"""A training step of PreActResNet-18 beside PyTorch's: `python -m experiments.benchmark network`."""
+"""Compares a training step of PreActResNet-18 with PyTorch: `python -m experiments.benchmark network`."""
 
 import dataclasses
 import functools
@@ -23,16 +23,16 @@ Precision = Literal["float32", "bfloat16"]
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """What to measure, and how long."""
+    """What to measure, and for how long."""
 
     precisions: tuple[Precision, ...] = ("float32", "bfloat16")
-    """In what convolutions and products are computed; weights, statistics and loss are float32."""
+    """Compute dtypes of convolutions and products; weights, statistics and loss are float32."""
     batch_size: int = 128
-    """Images of 32 x 32 in a step."""
+    """Number of 32 x 32 images per step."""
     repetitions: int = 25
-    """Turns of each contender."""
+    """Number of turns of each contender."""
     matrix: int = 4096
-    """Side of the square matrices whose product gives the rate of the device."""
+    """Side of the square matrices whose product measures the device's rate."""
 
 
 def product_call(size: int, dtype: Precision) -> Callable[[], Any]:
@@ -55,17 +55,17 @@ def main() -> None:
     command = tyro.cli(Command, description=__doc__, prog="python -m experiments.benchmark network")
     keep_freed_memory()
     batch = random_batch(command.batch_size, classes=CLASSES)
-    flops, torch_is_here = step_flops(batch), importlib.util.find_spec("torch") is not None
-    said = "PyTorch is not installed, and not measured"
-    if torch_is_here:
+    flops, has_torch = step_flops(batch), importlib.util.find_spec("torch") is not None
+    torch_note = "PyTorch is not installed"
+    if has_torch:
         import torch  # pyright: ignore[reportMissingImports]
 
-        said = f"PyTorch {torch.__version__}: channels_last, autocast where it is bfloat16, torch.compile"
+        torch_note = f"PyTorch {torch.__version__}: channels_last, autocast for bfloat16, torch.compile"
     print(
-        f"# A training step of {MODEL}\n\n"
-        f"{provenance('network', command.repetitions, said)} A step of {command.batch_size} "
-        f"images of 32 x 32 has {flops / 1e9:.0f} GFLOP as XLA counts them. The device's rate is that of a product of "
-        f"matrices of side {command.matrix}, the better of JAX's and PyTorch's.\n"
+        f"# Training step of {MODEL}\n\n"
+        f"{provenance('network', command.repetitions, torch_note)} A step of {command.batch_size} "
+        f"images of 32 x 32 takes {flops / 1e9:.0f} GFLOP as counted by XLA. The device's rate is measured with a "
+        f"product of matrices of side {command.matrix}, the faster of JAX and PyTorch.\n"
     )
     ratios = []
     print("| precision | images/s, jaxaug | PyTorch | GFLOP/s of the device | share of it, jaxaug | PyTorch |")
@@ -74,7 +74,7 @@ def main() -> None:
         model = create_model(MODEL, CLASSES, dtype=jnp.dtype(dtype))
         calls = {"jaxaug": step_call(model, never(), None, batch)}
         products = {"jax": product_call(command.matrix, dtype)}
-        if torch_is_here:
+        if has_torch:
             step = torch_step(batch, bfloat16=dtype == "bfloat16")
             product = torch_product(command.matrix, bfloat16=dtype == "bfloat16")
             calls["PyTorch"] = lambda step=step: settled(step())
@@ -89,8 +89,8 @@ def main() -> None:
             f"| {dtype} | {' | '.join(per_second + missing)} | {rate / 1e9:,.0f} | {' | '.join(shares + missing)} |",
             flush=True,
         )
-        if torch_is_here:
+        if has_torch:
             ratios.append(ratio_row(dtype, seconds["jaxaug"], seconds["PyTorch"], "at most 1 on a GPU"))
     if ratios:
-        print(f"\n{header('time of a step to that of PyTorch')}")
+        print(f"\n{header('time of a step / PyTorch')}")
         print("\n".join(ratios))

@@ -1,4 +1,4 @@
-"""Our augmentations as they are measured, and what the same operations are called among the other libraries'."""
+"""Our functions with the options of the benchmarks, and the names of their operations in `peers`."""
 
 import functools
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 from experiments.benchmark.torch_batched import DEGREES, HOLE, HUE, JITTER, PADDING
 from jaxaug import augment, mix
 
-# Options that make ours do the same work as the peers'; what is not named here runs with its defaults.
+# Options that make our functions do the same work as the peers'; the others run with their defaults.
 OPTIONS: dict[str, dict[str, Any]] = {
     "crop": {"padding": PADDING},
     "rotate": {"degrees": DEGREES},
@@ -18,7 +18,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "hue": {"strength": HUE},
     "sharpness": {"strength": JITTER},
 }
-# Ours, and the name of the operation among the peers.
+# The names of our functions' operations in `peers`.
 OPERATIONS = {
     "flip_left_right": "flip",
     "crop": "crop",
@@ -37,7 +37,7 @@ NOT_MEASURED = {"RicapPlan", "ricap_plan", "apply_ricap", "mix_labels"}
 
 
 def function_names() -> list[str]:
-    """Returns the names of all functions that are measured, those with peers first."""
+    """Returns the names of all measured functions, those with peers first."""
     names = [name for name in (*augment.__all__, *mix.__all__) if name not in NOT_MEASURED]
     order = {name: place for place, name in enumerate(OPERATIONS)}
     return sorted(names, key=lambda name: order.get(name, len(order)))

@@ -1,11 +1,11 @@
 """The same operations in other libraries, one function per operation and library.
 
-Each takes a batch (float32 images in [0, 1], one-hot labels) and returns a call that augments it once. What a library
-does not have is not listed. They are installed by the extra `bench`; PyTorch and torchvision are used where they are.
+Each takes a batch (float32 images in [0, 1], one-hot labels) and returns a call that augments it once. A library is
+listed only for the operations that it has. The extra `bench` installs them; PyTorch and torchvision are optional.
 """
 
 # pyright: reportMissingImports=false
-# The libraries measured against are installed only where they are measured.
+# These libraries are installed only for benchmarks.
 
 import importlib.util
 import os
@@ -20,8 +20,8 @@ from experiments.benchmark.torch_peers import Call, Maker
 
 
 def peers() -> dict[str, dict[str, Maker]]:
-    """Returns, by operation and library, how to make the call; only libraries that are installed."""
-    found: dict[str, dict[str, Maker]] = {}
+    """Returns the makers of calls by operation and library, for the installed libraries."""
+    makers: dict[str, dict[str, Maker]] = {}
     for library, needs, table in (
         ("jnp", "jax", _jnp),
         ("dm_pix", "dm_pix", _dm_pix),
@@ -34,12 +34,12 @@ def peers() -> dict[str, dict[str, Maker]]:
     ):
         if importlib.util.find_spec(needs) is not None:
             for operation, maker in table().items():
-                found.setdefault(operation, {})[library] = maker
-    return found
+                makers.setdefault(operation, {})[library] = maker
+    return makers
 
 
 def _jitted(function: Callable[[Any, Any], Any], example_by_example: bool = True) -> Maker:
-    """Returns a maker for a JAX function `(key, image)`, vmapped over the batch with a key each."""
+    """Returns a maker for a JAX function `(key, image)`, vmapped over the batch with one key per image."""
 
     def make(images: np.ndarray, labels: np.ndarray) -> Call:
         import jax
@@ -57,7 +57,7 @@ def _jitted(function: Callable[[Any, Any], Any], example_by_example: bool = True
 
 
 def _jnp() -> dict[str, Maker]:
-    """RICAP as one would first write it: indices by its definition, one advanced indexing."""
+    """A straightforward RICAP: indices from its definition, and one gather."""
     import jax
     import jax.numpy as jnp
 

@@ -1,4 +1,4 @@
-"""What an epoch of a population costs together or in threads, to that of its members one after another.
+"""The cost of an epoch of a population relative to training its members one after another.
 
 `python -m experiments.benchmark population`
 """
@@ -15,12 +15,12 @@ from jaxaug import data
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """How much is measured."""
+    """What to measure, and for how long."""
 
     members: int = 16
-    """Networks in the population."""
+    """Number of networks in the population."""
     repetitions: int = 15
-    """Turns."""
+    """Number of turns."""
     examples: int = 128
     """Training examples of the convolutional networks."""
 
@@ -30,7 +30,7 @@ def main() -> None:
     command = tyro.cli(Command, description=__doc__, prog="python -m experiments.benchmark population")
     on_cpu = jax.default_backend() == "cpu"
     digits, images = data.load("digits"), data.load(f"synthetic:32x32x3,10,{command.examples}")
-    # Name, what is trained, whether by vmap too (on a CPU, 8 of these took 2.9 times the time), engine taken, its goal.
+    # Name, setting, whether to measure vmap (on a CPU, 8 members took 2.9 times as long), chosen engine, its goal.
     settings: list[tuple[str, Setting, bool, str, str]] = [
         ("mlp on digits", Setting("mlp", digits, 64, command.members), True, "vmap", "0.50"),
         (
@@ -43,17 +43,17 @@ def main() -> None:
     ]
     print(
         "# Populations\n\n"
-        f"{provenance('population', command.repetitions)} An epoch of all members, each alone in "
-        "as many threads as there are cores, or by vmap, on a CPU in as many parts as there are cores, to an epoch of "
-        "one after another by the same compiled step. `fit_population` takes the engine that has a goal.\n"
+        f"{provenance('population', command.repetitions)} An epoch of all members, in as many "
+        "threads as cores or by vmap (on a CPU in as many parts as cores), relative to training one member after "
+        "another with the same compiled step. `fit_population` uses the engine that has a goal.\n"
     )
-    print(header("epoch, to one after another"))
-    for name, setting, vmap, taken, goal in settings:
+    print(header("time of an epoch / one after another"))
+    for name, setting, vmap, chosen, goal in settings:
         seconds = seconds_in_turns(setting.epochs(vmap=vmap), command.repetitions)
         for engine in [engine for engine in seconds if engine != "one_by_one"]:
-            what = f"{setting.members} {name}, batch {setting.batch_size}, by {engine}"
-            mark = goal if engine == taken else "-"
-            print(ratio_row(what, seconds[engine], seconds["one_by_one"], mark), flush=True)
+            label = f"{setting.members} {name}, batch {setting.batch_size}, by {engine}"
+            mark = goal if engine == chosen else "-"
+            print(ratio_row(label, seconds[engine], seconds["one_by_one"], mark), flush=True)
 
 
 if __name__ == "__main__":

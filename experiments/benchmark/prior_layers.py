@@ -1,4 +1,4 @@
-"""Layers of a prior model, and depthwise convolutions, beside what they replace, forward and backward."""
+"""Pooling and convolution layers, and the layers that they replace, as contenders."""
 
 import functools
 from collections.abc import Callable
@@ -18,19 +18,19 @@ SIDE, CHANNELS = 32, 64
 TWO = (2, 2)
 
 
-class PooledBesideGuide(nn.Module):
-    """A pooling without parameters, and the adaptive network of a `GaussianPool`, whose numbers nobody uses."""
+class PoolWithUnusedGuide(nn.Module):
+    """A pooling without parameters, plus the adaptive network of a `GaussianPool` with its output unused."""
 
     pool: Callable[[Array], Array]
 
     @nn.compact
     def __call__(self, x: Array, *, deterministic: bool) -> tuple[Array, ...]:
-        """Returns the pooled batch and the numbers."""
+        """Returns the pooled batch and the unused output."""
         return self.pool(x), *GlobalGuide(2)(x, deterministic=deterministic)
 
 
 class DepthwiseBlurConv(nn.Module):
-    """A disentangled convolution written plainly: two depthwise convolutions by the Gaussian, then a usual one."""
+    """A naive disentangled convolution: two depthwise Gaussian convolutions, then an ordinary one."""
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -50,27 +50,27 @@ class DepthwiseBlurConv(nn.Module):
 
 
 class Contenders(NamedTuple):
-    """What is measured in turn, and which ratios are printed."""
+    """The layers to measure in turn, and the ratios to print."""
 
     layers: dict[str, Any]
-    """Module or function, by name."""
+    """Modules or functions by name."""
     ratios: tuple[tuple[str, str, str], ...]
-    """Names of a layer and of what it is compared with, and the goal of the ratio."""
+    """Name of a layer, name of its baseline, and the goal of the ratio."""
 
 
 POOLS = Contenders(
     {
-        "nn.max_pool beside the adaptive network": PooledBesideGuide(lambda x: nn.max_pool(x, TWO, TWO)),
-        "MaxPool of the networks beside it": PooledBesideGuide(MaxPool(TWO, TWO)),
+        "nn.max_pool and the adaptive network": PoolWithUnusedGuide(lambda x: nn.max_pool(x, TWO, TWO)),
+        "MaxPool and the adaptive network": PoolWithUnusedGuide(MaxPool(TWO, TWO)),
         "GaussianPool, adaptive": GaussianPool(),
         "MaxEntropyPool, adaptive": MaxEntropyPool(),
         "AveragePool": AveragePool(TWO, TWO),
         "local_statistics": lambda x: local_statistics(x),
     },
     (
-        ("GaussianPool, adaptive", "nn.max_pool beside the adaptive network", "at most 2.0"),
-        ("GaussianPool, adaptive", "MaxPool of the networks beside it", "-"),
-        ("MaxEntropyPool, adaptive", "nn.max_pool beside the adaptive network", "-"),
+        ("GaussianPool, adaptive", "nn.max_pool and the adaptive network", "at most 2.0"),
+        ("GaussianPool, adaptive", "MaxPool and the adaptive network", "-"),
+        ("MaxEntropyPool, adaptive", "nn.max_pool and the adaptive network", "-"),
         ("local_statistics", "AveragePool", "-"),
     ),
 )
@@ -106,7 +106,7 @@ DEPTHWISE = Contenders(
 
 
 def forward_backward(layer: Any, batch_size: int) -> Callable[[], Any]:
-    """Returns a call of the compiled layer and of its gradient with respect to input and parameters, in training."""
+    """Returns a call of the compiled layer in training mode and of its gradient for input and parameters."""
     key = jax.random.key(0)
     x = jax.random.normal(key, (batch_size, SIDE, SIDE, CHANNELS))
     mode: dict[str, Any] = (
@@ -119,8 +119,8 @@ def forward_backward(layer: Any, batch_size: int) -> Callable[[], Any]:
     def output(params: Any, x: Array) -> Any:
         if not isinstance(layer, nn.Module):
             return layer(x)
-        every = {**variables, "params": params}
-        return layer.apply(every, x, **mode, rngs={"dropout": key}, mutable=["batch_stats"])[0]
+        all_variables = {**variables, "params": params}
+        return layer.apply(all_variables, x, **mode, rngs={"dropout": key}, mutable=["batch_stats"])[0]
 
     params = variables.get("params", {})
     cotangent = jax.tree.map(lambda y: jax.random.normal(key, y.shape, y.dtype), jax.eval_shape(output, params, x))

@@ -1,4 +1,4 @@
-"""One compiled training step as a contender, and what `fit` begins with as one."""
+"""Batches, states and compiled training steps for the benchmarks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ from jaxaug.training import Scorer, TrainState, init_state, make_eval_step, make
 
 
 def random_batch(size: int, *, classes: int) -> dict[str, jax.Array]:
-    """Returns a batch of images of 32 x 32 pixels of noise."""
+    """Returns a batch of 32 x 32 noise images."""
     rng = np.random.default_rng(0)
     return {
         "image": jnp.asarray(rng.random((size, 32, 32, 3), np.float32)),
@@ -24,16 +24,16 @@ def random_batch(size: int, *, classes: int) -> dict[str, jax.Array]:
     }
 
 
-def first_state(name: str, dataset: Dataset) -> tuple[TrainState, tuple[Any, Any]]:
+def initial_state(name: str, dataset: Dataset) -> tuple[TrainState, tuple[Any, Any]]:
     """Returns a state at step 0, and the training and the evaluation step."""
     model, optimizer = create_model(name, dataset.num_classes), make_optimizer(learning_rate=0.01)
-    about = {"shape": dataset.shape, "num_examples": len(dataset.train.labels)}
-    state = init_state(jax.random.key(0), model, optimizer, never(), **about)
+    sizes = {"shape": dataset.shape, "num_examples": len(dataset.train.labels)}
+    state = init_state(jax.random.key(0), model, optimizer, never(), **sizes)
     return state, (make_train_step(model, optimizer, never()), make_eval_step(model))
 
 
 def abstract_state(model: nn.Module, optimizer: Any, strategy: Strategy, num_examples: int) -> Any:
-    """Returns shapes and dtypes of a state for images of 32 x 32, to lower a step that is not run."""
+    """Returns shapes and dtypes of a state for 32 x 32 images, to compile a step without running it."""
 
     def initial(key: jax.Array) -> TrainState:
         return init_state(key, model, optimizer, strategy, shape=(32, 32, 3), num_examples=num_examples)
@@ -42,7 +42,7 @@ def abstract_state(model: nn.Module, optimizer: Any, strategy: Strategy, num_exa
 
 
 def step_call(model: nn.Module, strategy: Strategy, scorer: Scorer | None, batch: Any) -> Callable[[], Any]:
-    """Returns a call of one compiled training step; each call goes on from the last."""
+    """Returns a call of one compiled training step; each call continues from the last."""
     optimizer = make_optimizer(learning_rate=0.01, weight_decay=5e-4)
     shape, examples = batch["image"].shape[1:], batch["index"].shape[0]
     state = init_state(jax.random.key(0), model, optimizer, strategy, shape=shape, num_examples=examples, scorer=scorer)
@@ -51,6 +51,6 @@ def step_call(model: nn.Module, strategy: Strategy, scorer: Scorer | None, batch
     def call() -> Any:
         nonlocal state
         state, metrics = step(state, batch)
-        return state.params, metrics  # all of it: the loss is there before the update is
+        return state.params, metrics  # both: the loss is ready before the update is
 
     return call

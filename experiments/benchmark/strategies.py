@@ -1,4 +1,4 @@
-"""What a strategy costs beside plain augmentation: `python -m experiments.benchmark strategies`."""
+"""The cost of strategies relative to plain augmentation: `python -m experiments.benchmark strategies`."""
 
 import dataclasses
 
@@ -14,14 +14,14 @@ from jaxaug.training import Scorer, make_optimizer, network_scorer, proxy_scorer
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """How long to measure."""
+    """What to measure, and for how long."""
 
     repetitions: int = 25
-    """Turns of each contender."""
+    """Number of turns of each contender."""
     model: str = "wrn_10_1"
     """The network."""
     batch_size: int = 128
-    """Its batch."""
+    """Batch size."""
 
 
 CLASSES = 10
@@ -29,12 +29,12 @@ AUGMENT = chain(on_images(crop), on_images(flip_left_right), on_images(cutout))
 
 
 def contenders(command: Command) -> dict[str, tuple[Strategy, Scorer | None, str]]:
-    """Returns what is measured, by name: the strategy, how it scores, and the goal."""
+    """Returns strategy, scorer and goal by name."""
     model = create_model(command.model, CLASSES)
     scorers = {
         "bfloat16": network_scorer(create_model(command.model, CLASSES, dtype=jnp.bfloat16)),
         "half resolution": network_scorer(model, resolution=2),
-        "a cnn of width 8 that learns along": proxy_scorer(
+        "a cnn of width 8 trained alongside": proxy_scorer(
             create_model("cnn", CLASSES, width=8), make_optimizer(learning_rate=0.01)
         ),
         "every 4th step": score_every(network_scorer(model), 4),
@@ -68,10 +68,10 @@ def main() -> None:
     command = tyro.cli(Command, description=__doc__, prog="python -m experiments.benchmark strategies")
     keep_freed_memory()
     batch = random_batch(command.batch_size, classes=CLASSES)
-    found, model = contenders(command), create_model(command.model, CLASSES)
-    calls = {name: step_call(model, strategy, scorer, batch) for name, (strategy, scorer, _) in found.items()}
+    strategies, model = contenders(command), create_model(command.model, CLASSES)
+    calls = {name: step_call(model, strategy, scorer, batch) for name, (strategy, scorer, _) in strategies.items()}
     seconds = seconds_in_turns({"always": step_call(model, always(AUGMENT), None, batch), **calls}, command.repetitions)
-    print(f"# What strategies cost beside plain augmentation\n\n{provenance('strategies', command.repetitions)}\n")
-    print(header(f"time of a step of {command.model}, batch {command.batch_size}, to that with `always`"))
-    for name, (_, _, goal) in found.items():
+    print(f"# Cost of strategies relative to plain augmentation\n\n{provenance('strategies', command.repetitions)}\n")
+    print(header(f"time of a step of {command.model}, batch {command.batch_size} / with `always`"))
+    for name, (_, _, goal) in strategies.items():
         print(ratio_row(name, seconds[name], seconds["always"], goal))

@@ -1,7 +1,7 @@
-"""Residual networks with pre-activation and their training step in PyTorch, for comparison."""
+"""Pre-activation residual networks and their training step in PyTorch, for comparison."""
 
 # pyright: reportMissingImports=false
-# PyTorch is installed only where it is measured.
+# PyTorch is installed only for benchmarks.
 
 import dataclasses
 import re
@@ -21,13 +21,13 @@ class Trunk:
     blocks: int  # in each stage
 
 
-def trunk_of(model: str) -> Trunk:
+def parse_trunk(model: str) -> Trunk:
     """Returns the trunk of `preact_resnet18` or of any `wrn_D_K`."""
     if model == "preact_resnet18":
         return Trunk(64, (64, 128, 256, 512), (1, 2, 2, 2), 2)
     wide = re.fullmatch(r"wrn_(\d+)_(\d+)", model)
     if wide is None:
-        raise ValueError(f"the PyTorch networks are preact_resnet18 and wrn_D_K; got {model!r}.")
+        raise ValueError(f"expected preact_resnet18 or wrn_D_K; got {model!r}.")
     depth, width = map(int, wide.groups())
     return Trunk(16, (16 * width, 32 * width, 64 * width), (1, 2, 2), (depth - 4) // 6)
 
@@ -51,7 +51,7 @@ def torch_model(model: str, num_classes: int) -> Any:
             branch = self.conv2(torch.relu(self.bn2(self.conv1(first))))
             return branch + (x if self.shortcut is None else self.shortcut(first))
 
-    trunk = trunk_of(model)
+    trunk = parse_trunk(model)
     blocks, inputs = [], trunk.stem
     for channels, stride in zip(trunk.channels, trunk.strides, strict=True):
         for place in range(trunk.blocks):
@@ -62,14 +62,14 @@ def torch_model(model: str, num_classes: int) -> Any:
 
 
 def torch_device() -> str:
-    """Returns where PyTorch computes."""
+    """Returns the device that PyTorch uses."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def settled(result: Any) -> Any:
-    """Returns the result once the device has computed it."""
+    """Waits for the device, and returns the result."""
     import torch
 
     if torch.cuda.is_available():
@@ -80,17 +80,17 @@ def settled(result: Any) -> Any:
 def torch_step(
     batch: dict[str, Any], *, bfloat16: bool, model: str = "preact_resnet18", compiled: bool = True
 ) -> Callable[[], Any]:
-    """Returns a call of one training step: channels_last, autocast to bfloat16 if wanted, torch.compile if wanted.
+    """Returns a call of one training step: channels_last, optional autocast to bfloat16, torch.compile if wanted.
 
     The call returns once the step is enqueued; `settled` waits for it.
     """
     import torch
 
     device = torch_device()
-    torch.backends.cudnn.benchmark = True  # the fastest algorithm of each convolution, as XLA takes it
+    torch.backends.cudnn.benchmark = True  # the fastest algorithm of each convolution, as XLA does
     labels = torch.as_tensor(np.array(batch["label"]), device=device)
     network = torch_model(model, labels.shape[1]).to(device, memory_format=torch.channels_last)
-    images = torch.as_tensor(np.array(batch["image"]), device=device).permute(0, 3, 1, 2)  # which is channels_last
+    images = torch.as_tensor(np.array(batch["image"]), device=device).permute(0, 3, 1, 2)  # channels_last
     optimizer = torch.optim.SGD(
         network.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=device == "cuda"
     )

@@ -3,7 +3,7 @@
 Paper: none has both; error 15.78 % with ShakeDrop alone (Yamada et al., IEEE Access 7, 2019).
 
 Command: python -m experiments.train cifar100-pyramidnet-shakedrop-ricap --data.data-dir DIR
-Expected: about two days on one GPU; not run here in full, so no figure of ours.
+Expected: about two days on one GPU; not run here at this size.
 """
 
 import dataclasses

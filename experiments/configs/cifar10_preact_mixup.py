@@ -4,7 +4,7 @@ Paper: Zhang, Cisse, Dauphin, Lopez-Paz, "mixup: Beyond empirical risk minimizat
 code: 200 epochs, rate 0.1 x 0.1 after epochs 100 and 150, weight decay 1e-4, batch 128, alpha 1.
 
 Command: python -m experiments.train cifar10-preact-mixup --data.data-dir DIR
-Expected: about an hour on one GPU; not run here in full, so no figure of ours.
+Expected: about an hour on one GPU; not run here at this size.
 """
 
 from experiments.run.config import Config, DataConfig, OptimizerConfig

@@ -5,7 +5,7 @@ Paper: Takahashi, Matsubara, Uehara, IEEE TCSVT 2020: error 2.51 +- 0.02 % with 
 0.1 x 0.1 after epochs 150 and 225, weight decay 1e-4. What is inside its 90 blocks is computed twice, to save memory.
 
 Command: python -m experiments.train cifar10-pyramidnet-ricap --data.data-dir DIR
-Expected: days on one GPU; not run here in full, so no figure of ours.
+Expected: days on one GPU; not run here at this size.
 """
 
 import dataclasses

@@ -5,7 +5,7 @@ after epochs 150 and 225 of 300, weight decay 5e-4, batch 128. Yamada et al., IE
 ResNeXt.
 
 Command: python -m experiments.train cifar10-resnext29-shakedrop --data.data-dir DIR
-Expected: about a day on one GPU; not run here in full, so no figure of ours.
+Expected: about a day on one GPU; not run here at this size.
 """
 
 import dataclasses

@@ -3,7 +3,7 @@
 Paper: none has both; see cifar10-resnext29-shakedrop.
 
 Command: python -m experiments.train cifar10-resnext29-shakedrop-ricap --data.data-dir DIR
-Expected: about a day on one GPU; not run here in full, so no figure of ours.
+Expected: about a day on one GPU; not run here at this size.
 """
 
 import dataclasses

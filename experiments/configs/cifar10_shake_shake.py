@@ -4,7 +4,7 @@ Paper: Gastaldi, "Shake-Shake regularization", 2017: error 2.86 %, mean of three
 Recipe: 1800 epochs of one cosine from 0.2, weight decay 1e-4, batch 128.
 
 Command: python -m experiments.train cifar10-shake-shake --data.data-dir DIR
-Expected: days on one GPU; not run here in full, so no figure of ours.
+Expected: days on one GPU; not run here at this size.
 """
 
 from experiments.run.config import Config, DataConfig, OptimizerConfig

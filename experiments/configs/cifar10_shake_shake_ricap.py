@@ -4,7 +4,7 @@ Paper: Takahashi, Matsubara, Uehara, IEEE TCSVT 2020: error 2.19 +- 0.08 % with 
 2.56 +- 0.07 % with cutout, 2.86 % without.
 
 Command: python -m experiments.train cifar10-shake-shake-ricap --data.data-dir DIR
-Expected: days on one GPU; not run here in full, so no figure of ours.
+Expected: days on one GPU; not run here at this size.
 """
 
 import dataclasses

@@ -3,7 +3,7 @@
 Paper: Takahashi, Matsubara, Uehara, IEEE TCSVT 2020: error 3.89 % (and 6.97 % without any augmentation).
 
 Command: python -m experiments.train cifar10-wrn --data.data-dir DIR
-Expected: hours on one GPU; not run here in full, so no figure of ours.
+Expected: hours on one GPU; not run here at this size.
 """
 
 import dataclasses

@@ -4,7 +4,7 @@ Paper: DeVries, Taylor, "Improved regularization of convolutional neural network
 3.08 +- 0.16 % with cutout, 3.87 % without. The hole has the mean color, which is 0 after normalization.
 
 Command: python -m experiments.train cifar10-wrn-cutout --data.data-dir DIR
-Expected: hours on one GPU; not run here in full, so no figure of ours.
+Expected: hours on one GPU; not run here at this size.
 """
 
 import dataclasses

@@ -5,7 +5,7 @@ Recipe: 200 epochs of SGD with Nesterov momentum 0.9, rate 0.1 x 0.2 after epoch
 all parameters, batch 128, dropout 0.3. The paper draws one boundary per batch; per_example=False does so.
 
 Command: python -m experiments.train cifar10-wrn-ricap --data.data-dir DIR
-Expected: hours on one GPU; not run here in full, so no figure of ours.
+Expected: hours on one GPU; not run here at this size.
 """
 
 from experiments.run.config import Config, DataConfig, OptimizerConfig

@@ -3,11 +3,11 @@
 Paper: Kobayashi, "Rotation regularization without rotation", ECCV 2022: error 56.40 % on ImageNet-LT after both stages,
 55.40 % with logit adjustment (`--logit-adjustment 1`). Recipe: 180 epochs, cosine from 0.2, weight decay 1e-4, batch
 256. The counts of the classes fall exponentially here from the largest class to a 256th of it, as those of ImageNet-LT
-do from 1280 to 5 by another law: figures do not compare with the paper's.
+do from 1280 to 5 in another way: figures are not comparable with the paper's.
 
 Command: python -m experiments.train imagenet-lt-resnet10-rotated --data.data-dir DIR
 then the second stage: python -m experiments.train imagenet-lt-second-stage --data.data-dir DIR --features-from RUN
-Expected: a day on a GPU; not run here in full, so no figure of ours.
+Expected: a day on a GPU; not run here at this size.
 """
 
 import dataclasses

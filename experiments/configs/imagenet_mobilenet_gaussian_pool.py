@@ -4,7 +4,7 @@ Paper: Kobayashi, "Gaussian-based pooling for convolutional neural networks", Ne
 the pooling, 70.16 % without. There is no code of the author for this network; the recipe is that of his ResNet-50.
 
 Command: python -m experiments.train imagenet-mobilenet-gaussian-pool --data.data-dir DIR
-Expected: days on several GPUs; not run here in full, so no figure of ours.
+Expected: days on several GPUs; not run here at this size.
 """
 
 import dataclasses

@@ -6,7 +6,7 @@ weight decay 1e-4, batch 256, random resized crops, flip and color jitter of 0.4
 components of color is left out here.
 
 Command: python -m experiments.train imagenet-resnet50-gaussian-pool --data.data-dir DIR
-Expected: days on several GPUs; not run here in full, so no figure of ours.
+Expected: days on several GPUs; not run here at this size.
 """
 
 import dataclasses

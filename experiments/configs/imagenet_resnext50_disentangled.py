@@ -1,10 +1,10 @@
 """ResNeXt-50 (32x4d) on ImageNet with disentangled convolution in place of every spatial one.
 
 Paper: Kobayashi, "Disentangled convolution for optimizing receptive field", Pattern Recognition Letters 169, 2023:
-top-1 accuracy 78.07 % with it, 77.68 % without. Its recipe is not known to us; this is that of the author's pooling.
+top-1 accuracy 78.07 % with it, 77.68 % without. Its recipe is not public; this one is from the author's pooling paper.
 
 Command: python -m experiments.train imagenet-resnext50-disentangled --data.data-dir DIR
-Expected: days on several GPUs; not run here in full, so no figure of ours.
+Expected: days on several GPUs; not run here at this size.
 """
 
 import dataclasses

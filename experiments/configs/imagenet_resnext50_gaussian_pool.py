@@ -4,7 +4,7 @@ Paper: Kobayashi, "Gaussian-based pooling for convolutional neural networks", Ne
 the pooling, 77.31 % without. The recipe is that of ResNet-50.
 
 Command: python -m experiments.train imagenet-resnext50-gaussian-pool --data.data-dir DIR
-Expected: days on several GPUs; not run here in full, so no figure of ours.
+Expected: days on several GPUs; not run here at this size.
 """
 
 import dataclasses

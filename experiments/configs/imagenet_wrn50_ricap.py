@@ -5,7 +5,7 @@ without, 100 epochs. Recipe: rate 0.1 x 0.1 after epochs 30, 60 and 90, weight d
 crops, flip and color jitter of 0.4; its noise along principal components of color is left out here.
 
 Command: python -m experiments.train imagenet-wrn50-ricap --data.data-dir DIR
-Expected: days on several GPUs; not run here in full, so no figure of ours.
+Expected: days on several GPUs; not run here at this size.
 """
 
 from experiments.run.config import Config, DataConfig, OptimizerConfig

@@ -1,1 +1,1 @@
-"""What draws."""
+"""Figures: curves, gallery, attention maps, and the pictures of README and method cards."""

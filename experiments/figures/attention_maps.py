@@ -1,4 +1,4 @@
-"""Maps of what a run's network looks at, and numbers of them, batch by batch in one compiled program."""
+"""Attention maps of trained networks and their statistics, in one compiled program per network."""
 
 import dataclasses
 import functools
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from experiments.run.build import built_dataset, built_model, normalization
+from experiments.run.build import build_dataset, build_model, normalization
 from experiments.run.config import Config, DataConfig
 from experiments.run.load_runs import StoredRun
 from jaxaug.checks import nearest
@@ -36,8 +36,8 @@ BATCH_SIZE = 64
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained:
-    """A run's network as it is after training, on its own data."""
+class TrainedNetwork:
+    """The trained network of a run, with its dataset."""
 
     run: StoredRun
     dataset: Dataset
@@ -45,54 +45,56 @@ class Trained:
     saved: SavedVariables
 
 
-def trained(run: StoredRun, data: DataConfig) -> Trained:
-    """Returns the network of a run, its data read as `data` says, of which only the place may differ."""
+def load_network(run: StoredRun, data: DataConfig) -> TrainedNetwork:
+    """Returns the network of a run; `data` may differ from the run's only in the directory of the dataset."""
     config = run.config
-    # Only a part of the training split follows from the seed: without one, all runs share the dataset.
+    # Only subsets depend on the seed: without one, all runs share the dataset.
     seeded = data.num_examples is not None or data.imbalance is not None
     dataset = _dataset(data, config.seed if seeded else 0)
     if len(dataset.shape) != 3:
-        raise ValueError(f"runs on images are expected; {run.path} is on {dataset.name}, which has none.")
-    model = cast(Network, built_model(config, dataset.num_classes))
+        raise ValueError(f"expected runs on images; {run.path} is on {dataset.name}, which has none.")
+    model = cast(Network, build_model(config, dataset.num_classes))
     if model.trunk.total_stride is None:
-        raise ValueError(f"networks with maps of features are expected; {run.path} has {config.model}, without any.")
+        raise ValueError(f"expected networks with feature maps; {run.path} has {config.model}, which has none.")
     try:
         saved = load_variables(run.directory.checkpoints, abstract_variables(model, dataset.shape))
     except (FileNotFoundError, ValueError) as error:
-        raise ValueError(f"a run with a checkpoint is expected; of {run.path}, {error}") from None
-    return Trained(run, dataset, model, saved)
+        raise ValueError(f"expected a run with a checkpoint; for {run.path}, {error}") from None
+    return TrainedNetwork(run, dataset, model, saved)
 
 
 @functools.lru_cache(maxsize=2)
 def _dataset(data: DataConfig, seed: int) -> Dataset:
-    return built_dataset(Config(data=data, seed=seed))
+    return build_dataset(Config(data=data, seed=seed))
 
 
 def named_class(of: str, names: Sequence[str]) -> int | None:
-    """Returns the class that --of names, None where it is "predicted" or "label"."""
+    """Returns the index of the class that --of names, None for "predicted" and "label"."""
     if of not in ("predicted", "label", *names):
         raise ValueError(nearest(of, ["predicted", "label", *names], "class"))
     return names.index(of) if of in names else None
 
 
 def make_explain(network: Network, dataset: Dataset, *, method: Method, layer: str | None, of: str) -> Explain:
-    """Returns the compiled function of a batch: images with maps over them, boxes, classes and numbers.
+    """Returns the compiled function that computes maps, overlays, boxes and statistics of a batch.
 
     Args:
-      network: a model on the dataset.
-      dataset: what its images are normalized by, and the names of its classes.
-      method: guided_grad_cam gives the sum over colors of the gradient's absolute values.
-      layer: whose output the gradients are taken at; None is what the classifier pools.
-      of: the class that is explained, "predicted", "label" or its name.
+      network: a model for the dataset.
+      dataset: gives normalization and class names.
+      method: guided_grad_cam returns the sum over colors of the gradient's absolute values.
+      layer: gradients are taken at its output; None is the classifier's input.
+      of: the class to explain: "predicted", "label" or its name.
 
     Returns:
       `f(variables, images in [0, 1], labels) -> {"map": [B, h, w], "class": [B], "probability": [B, K], "picture":
-      [B, H, W, 3], "box": [B, 4], "entropy": [B], "area": [B]}`, the last four as of `over_images`.
+      [B, H, W, 3], "box": [B, 4], "entropy": [B], "area": [B]}`, the last four from `over_images`.
     """
     if layer is not None and method == "cam":
-        raise ValueError(f"--layer is for grad_cam and guided_grad_cam, cam is of the last features; got {layer!r}.")
+        raise ValueError(
+            f"--layer applies to grad_cam and guided_grad_cam, not to cam; got {layer!r}. Remove it or change --method."
+        )
     named, normalize = named_class(of, dataset.class_names), normalization(dataset)
-    # The networks' one result, where Linen's types know of two.
+    # Linen types `apply` as returning a result or a pair; here it is always a result.
     apply = cast(Callable[..., Any], functools.partial(network.apply, train=False))
 
     def logits_of(variables: Any, images: jax.Array) -> jax.Array:
@@ -110,7 +112,7 @@ def make_explain(network: Network, dataset: Dataset, *, method: Method, layer: s
         maps = grad_cam(head, features, classes).astype(jnp.float32)
         if method == "grad_cam":
             return maps
-        # Of the whole network, not of a composition through the layer, which shortcuts may pass by.
+        # Of the whole network: shortcuts may bypass the layer.
         guided = guided_gradients(functools.partial(logits_of, variables), images, classes)
         return jnp.abs(guided).sum(axis=-1) * jax.image.resize(maps, images.shape[:3], "bilinear")
 
@@ -126,7 +128,7 @@ def make_explain(network: Network, dataset: Dataset, *, method: Method, layer: s
 
 
 def over_images(images: jax.Array, maps: jax.Array) -> dict[str, jax.Array]:
-    """Returns what maps `[B, h, w]`, resized to the images `[B, H, W, C]`, are drawn as and measured by."""
+    """Returns overlay, box, entropy and area of maps `[B, h, w]`, resized to the images `[B, H, W, C]`."""
     maps = jax.image.resize(maps, images.shape[:3], "bilinear")
     return {
         "picture": overlay(images, maps),
@@ -140,7 +142,7 @@ def make_field(network: nn.Module, dataset: Dataset, layer: str) -> Callable[[An
     """Returns the compiled function `f(variables, images in [0, 1])` of the effective receptive field of a layer."""
     normalize = normalization(dataset)
 
-    # The weights are no constants of the program: XLA would fold a whole backward pass of constants, for minutes.
+    # The weights are arguments: as constants, XLA would spend minutes on folding the whole backward pass.
     @jax.jit
     def field(variables: Any, images: ArrayLike) -> jax.Array:
         def features(x: jax.Array) -> jax.Array:
@@ -152,19 +154,19 @@ def make_field(network: nn.Module, dataset: Dataset, layer: str) -> Callable[[An
 
 
 def spread_evenly(count: int, size: int) -> np.ndarray:
-    """Returns `count` places of `size`, all of them where there are no more: a split may be sorted by class."""
+    """Returns at most `count` evenly spaced indices below `size`, since a split may be sorted by class."""
     count = min(count, size)
     return np.arange(count) * size // count
 
 
-def explained(
+def explain_images(
     explain: Explain, variables: Any, split: Split, index: np.ndarray, wanted: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Returns what is wanted of the function's results, for the images in `index`."""
+    """Returns the `wanted` results of `explain` for the images in `index`."""
     parts: list[dict[str, np.ndarray]] = []
     for start in range(0, len(index), BATCH_SIZE):
         chosen = index[start : start + BATCH_SIZE]
-        # Batches of one size, so that one program serves all: the last image stands in for what is missing.
+        # The last batch is padded with its last image, so that all batches share one compiled program.
         padded = np.pad(chosen, (0, BATCH_SIZE - len(chosen)), mode="edge")
         data = DeviceSplit(jnp.asarray(split.images[padded]), jnp.asarray(split.labels[padded]))
         batch = gathered_batch(data, jnp.arange(BATCH_SIZE), 1)

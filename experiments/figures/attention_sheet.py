@@ -1,4 +1,4 @@
-"""A sheet of pictures: a row for each image, a column for each run, words below every picture."""
+"""A sheet of attention maps: a row for each image, a column for each run, a caption below each picture."""
 
 import dataclasses
 import pathlib
@@ -10,23 +10,23 @@ import numpy as np
 from jaxaug.data import Split
 
 SIDE, LINE = 1.45, 0.15  # inches
-LETTERS = 24  # in a line below a picture
+LETTERS = 24  # per line of a caption
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """A picture, and what is said of it."""
+    """A picture with its caption."""
 
     picture: np.ndarray  # [H, W, 3] in [0, 1]
-    words: str
-    right: bool | None = None  # decides the looks of the words, which say it too
-    box: Sequence[int] = (0, 0, 0, 0)  # top, left, bottom, right, the last two excluded; none if empty
+    caption: str
+    correct: bool | None = None  # styles the caption
+    box: Sequence[int] = (0, 0, 0, 0)  # top, left, bottom, right, the last two exclusive; not drawn if empty
 
 
 def draw_sheet(
     titles: Sequence[Sequence[str]], rows: Sequence[Sequence[Cell]], footer: str, path: pathlib.Path
 ) -> None:
-    """Draws the rows to a PNG, under one title for each column, a line for each of its parts, over the footer."""
+    """Draws the rows to a PNG, with a title of one or more lines above each column, and a footer."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -34,7 +34,7 @@ def draw_sheet(
 
     heads = ["\n".join(textwrap.fill(part, LETTERS) for part in title) for title in titles]
     feet = textwrap.fill(footer, int(len(titles) * 1.15 * LETTERS))
-    below = max(cell.words.count("\n") for row in rows for cell in row) + 1
+    below = max(cell.caption.count("\n") for row in rows for cell in row) + 1
     height, width = rows[0][0].picture.shape[:2]
     inches = (
         (SIDE + 0.12) * len(titles) + 0.1,
@@ -50,9 +50,9 @@ def draw_sheet(
             axes.imshow(cell.picture, interpolation="nearest", vmin=0, vmax=1)
             axes.set_xticks([])
             axes.set_yticks([])
-            color = {None: "black", True: "#00601c", False: "#b00020"}[cell.right]
-            weight = "bold" if cell.right is False else "normal"
-            axes.set_xlabel(cell.words, fontsize=7.5, color=color, weight=weight, labelpad=2)
+            color = {None: "black", True: "#00601c", False: "#b00020"}[cell.correct]
+            weight = "bold" if cell.correct is False else "normal"
+            axes.set_xlabel(cell.caption, fontsize=7.5, color=color, weight=weight, labelpad=2)
             top, left, bottom, right = cell.box
             for edge, thickness in (("black", 3.0), ("white", 1.2)) if bottom > top else ():
                 corner, size = (left - 0.5, top - 0.5), (right - left, bottom - top)
@@ -69,24 +69,26 @@ def _lines(text: str) -> int:
 
 
 def image_cells(split: Split, name: str, index: np.ndarray, class_names: tuple[str, ...]) -> list[Cell]:
-    """Returns the column of the images themselves, with their places in the split and their labels."""
+    """Returns the column of the images themselves, with their labels and their indices in the split."""
     pictures = np.broadcast_to(split.images[index] / np.float32(255), (len(index), *split.images.shape[1:3], 3))
-    words = [f"{short(class_names[label])} ({name} {i})" for label, i in zip(split.labels[index], index, strict=True)]
-    return [Cell(*pair) for pair in zip(pictures, words, strict=True)]
+    captions = [
+        f"{short(class_names[label])} ({name} {i})" for label, i in zip(split.labels[index], index, strict=True)
+    ]
+    return [Cell(*pair) for pair in zip(pictures, captions, strict=True)]
 
 
 def map_cells(results: dict[str, np.ndarray], labels: np.ndarray, class_names: tuple[str, ...]) -> list[Cell]:
-    """Returns the column of a run: its maps over the images, and what it takes them for."""
+    """Returns the column of a run: its maps over the images, and its predictions."""
     cells = []
     for i, probability in enumerate(results["probability"]):
-        of, predicted = results["class"][i], probability.argmax()
-        right = bool(predicted == labels[i])
-        words = f"{short(class_names[predicted])} ({probability[predicted]:.2f}), {'right' if right else 'wrong'}"
-        if of != predicted:
-            words += f"\nmap of {short(class_names[of])} ({probability[of]:.2f})"
+        explained, predicted = results["class"][i], probability.argmax()
+        correct = bool(predicted == labels[i])
+        caption = f"{short(class_names[predicted])} ({probability[predicted]:.2f}), {'correct' if correct else 'wrong'}"
+        if explained != predicted:
+            caption += f"\nmap of {short(class_names[explained])} ({probability[explained]:.2f})"
         if results["area"][i] == 0:
-            words += "\nno evidence"
-        cells.append(Cell(results["picture"][i], words, right, results["box"][i].tolist()))
+            caption += "\nno evidence"
+        cells.append(Cell(results["picture"][i], caption, correct, results["box"][i].tolist()))
     return cells
 
 

@@ -1,4 +1,4 @@
-"""Pictures of what was measured in every epoch: of one run, or of many as mean and deviation."""
+"""Training curves of one run, or of groups of runs as mean and standard deviation."""
 
 import dataclasses
 import pathlib
@@ -11,12 +11,12 @@ import numpy as np
 from jaxaug.training import Record
 
 PANEL = (4.5, 3.5)  # inches, with one row of the legend
-_STYLES = ("-", "--", "-.", ":")  # beside the colors, for who cannot tell them apart
+_STYLES = ("-", "--", "-.", ":")  # in addition to colors, for readers who cannot tell them apart
 
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """What runs have measured in the same epochs."""
+    """A metric of runs over the same epochs."""
 
     label: str
     epochs: Sequence[int]
@@ -36,11 +36,11 @@ def draw_curves(records: list[Record], path: pathlib.Path) -> None:
 
 
 def draw_panels(panels: Mapping[str, Sequence[Curve]], path: pathlib.Path, *, logarithmic: bool = False) -> None:
-    """Draws one panel for each quantity to a PNG: means over runs, and bands of one sample deviation where several.
+    """Draws one panel for each quantity to a PNG: means over runs, with bands of one sample standard deviation.
 
-    With `logarithmic` the scale is, of a quantity that falls to a third or less, so that the ends can be told apart.
+    With `logarithmic`, a quantity that spans a factor of 3 or more has a logarithmic axis.
     """
-    # The figure classes, not pyplot: no window system is asked for, and no global state is left behind.
+    # The figure classes instead of pyplot: no window system and no global state.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -59,32 +59,32 @@ def draw_panels(panels: Mapping[str, Sequence[Curve]], path: pathlib.Path, *, lo
         axes.grid(alpha=0.3)
         floor = _set_logarithmic(axes, curves) if logarithmic else -np.inf
         for curve in curves:
-            place, (mean, deviation) = labels.index(curve.label), _mean_and_deviation(curve)
+            place, (mean, std) = labels.index(curve.label), _mean_and_std(curve)
             color, style = f"C{place}", _STYLES[place % len(_STYLES)]
             marker = "." if len(curve.epochs) < 40 else None
             (drawn[curve.label],) = axes.plot(curve.epochs, mean, color=color, linestyle=style, marker=marker)
             if len(curve.values) > 1:
-                low = np.maximum(mean - deviation, floor)
-                axes.fill_between(curve.epochs, low, mean + deviation, color=color, alpha=0.2, linewidth=0)
+                low = np.maximum(mean - std, floor)
+                axes.fill_between(curve.epochs, low, mean + std, color=color, alpha=0.2, linewidth=0)
     figure.legend([drawn[label] for label in labels], texts, loc="outside lower center", ncols=columns)
     FigureCanvasAgg(figure).print_png(str(path))
 
 
-def _mean_and_deviation(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
-    """Returns mean and sample deviation over runs, epoch by epoch; of one run the deviation is 0."""
+def _mean_and_std(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
+    """Returns mean and sample standard deviation over runs for each epoch; the latter is 0 for a single run."""
     several = len(curve.values) > 1
     return curve.values.mean(axis=0), curve.values.std(axis=0, ddof=1) if several else np.zeros(len(curve.epochs))
 
 
 def _set_logarithmic(axes: Any, curves: Sequence[Curve]) -> float:
-    """Makes the scale logarithmic where the means span a factor of 3 or more, and returns the least that it shows."""
+    """Makes the axis logarithmic if the means span a factor of 3 or more, and returns its lower limit."""
     from matplotlib.ticker import LogLocator, NullLocator
 
-    parts = [_mean_and_deviation(curve) for curve in curves]
+    parts = [_mean_and_std(curve) for curve in curves]
     least, highest = (function(np.concatenate([mean for mean, _ in parts])) for function in (np.min, np.max))
     if not 0 < 3 * least <= highest:
         return -np.inf
-    least, top = least / 1.3, 1.1 * max((mean + deviation).max() for mean, deviation in parts)
+    least, top = least / 1.3, 1.1 * max((mean + std).max() for mean, std in parts)
     axes.set_yscale("log")
     axes.set_ylim(least, top)
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7) if top < 300 * least else (1, 3)))

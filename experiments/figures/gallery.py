@@ -1,25 +1,16 @@
-"""Draws every augmentation at three strengths on real images: `python -m experiments.gallery`.
+"""A contact sheet of augmentations at three strengths."""
 
-The images are crops of the two photographs that scikit-learn ships, and its handwritten digits.
-"""
-
-import dataclasses
-import pathlib
-import sys
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
-from experiments.figures.photographs import digits, photographs
 from jaxaug import augment, mix
-from jaxaug.checks import nearest
 
 SIDE, GAP, LEFT, LINE = 112, 4, 190, 16
 
-# Three settings of each function, weak to strong; a function that is not named here is drawn with its defaults.
+# Three settings of each function, weak to strong; the other functions are drawn with their defaults.
 STRENGTHS: dict[str, list[dict[str, Any]]] = {
     "flip_left_right": [{"prob": p} for p in (0.0, 0.5, 1.0)],
     "flip_up_down": [{"prob": p} for p in (0.0, 0.5, 1.0)],
@@ -55,22 +46,6 @@ STRENGTHS: dict[str, list[dict[str, Any]]] = {
 NOT_DRAWN = {"RicapPlan", "ricap_plan", "apply_ricap", "mix_labels"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Command:
-    """What is drawn, and where to."""
-
-    out: pathlib.Path = pathlib.Path("gallery.png")
-    """PNG file."""
-    functions: tuple[str, ...] = ()
-    """Names of augmentations to draw; all of them by default."""
-    photos: int = 2
-    """Photographs in each setting, at most 6."""
-    digits: int = 1
-    """Digits in each setting, at most 6."""
-    seed: int = 0
-    """Seed of the draws."""
-
-
 def names() -> list[str]:
     """Returns every function that can be drawn."""
     return [name for name in (*augment.__all__, *mix.__all__) if name not in NOT_DRAWN]
@@ -85,8 +60,8 @@ def augmented(name: str, images: np.ndarray, options: dict[str, Any], key: jax.A
     return np.asarray(out)
 
 
-def in_words(options: dict[str, Any]) -> str:
-    """Returns the first option as it is written in a call."""
+def option_text(options: dict[str, Any]) -> str:
+    """Returns the first option as written in a call."""
     for name, value in options.items():
         shown = ", ".join(f"{v:g}" for v in (value if isinstance(value, tuple) else (value,)))
         return f"{name}=({shown})" if isinstance(value, tuple) else f"{name}={shown}"
@@ -94,7 +69,7 @@ def in_words(options: dict[str, Any]) -> str:
 
 
 def sheet(functions: list[str], images: np.ndarray, seed: int) -> np.ndarray:
-    """Returns a contact sheet, uint8 `[H, W, 3]`: a row per function, three settings of all images in it."""
+    """Returns the sheet, uint8 `[H, W, 3]`: a row per function with three settings of all images."""
     from PIL import Image, ImageDraw
 
     cell, count = SIDE + GAP, len(images)
@@ -106,29 +81,9 @@ def sheet(functions: list[str], images: np.ndarray, seed: int) -> np.ndarray:
         draw.text((GAP, top + LINE + SIDE // 2 - 8), name, fill="black", font_size=16)
         for column, options in enumerate((STRENGTHS.get(name) or [{}]) * (1 if name in STRENGTHS else 3)):
             left = LEFT + column * (count * cell + 2 * GAP)
-            draw.text((left, top), in_words(options), fill="black", font_size=12)
+            draw.text((left, top), option_text(options), fill="black", font_size=12)
             key = jax.random.fold_in(jax.random.key(seed), 0 if name in STRENGTHS else column)
             for place, out in enumerate(augmented(name, images, options, key)):
                 pixels = np.round(np.clip(out, 0, 1) * 255).astype(np.uint8)
                 picture.paste(Image.fromarray(pixels), (left + place * cell, top + LINE))
     return np.asarray(picture)
-
-
-def main() -> int:
-    """Draws the sheet."""
-    from PIL import Image
-
-    command = tyro.cli(Command, description=__doc__, prog="python -m experiments.gallery")
-    for name in command.functions:
-        if name not in names():
-            print(f"error: {nearest(name, names(), 'augmentation')}", file=sys.stderr)
-            return 2
-    images = np.concatenate([photographs(SIDE)[[1, 4, 0, 3, 2, 5][: command.photos]], digits(command.digits, SIDE)])
-    command.out.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(sheet(list(command.functions) or names(), images, command.seed)).save(command.out)
-    print(f"{command.out} shows {len(command.functions or names())} functions.")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

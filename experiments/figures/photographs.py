@@ -1,4 +1,4 @@
-"""Real images that need no download: those that scikit-learn ships."""
+"""Real images without a download: those that scikit-learn ships."""
 
 import numpy as np
 

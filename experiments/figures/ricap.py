@@ -1,4 +1,4 @@
-"""Draws what RICAP does to a batch, the picture of the README: `python -m experiments.figures.ricap`.
+"""Draws a batch before and after RICAP, the picture of the README: `python -m experiments.figures.ricap`.
 
 The images are crops of the two photographs that scikit-learn ships, china.jpg and flower.jpg.
 """
@@ -17,14 +17,14 @@ from jaxaug import apply_ricap, mix_labels, ricap_plan
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """Where the picture goes, and which draw it shows."""
+    """Where to write the picture, and which draw to show."""
 
     out: pathlib.Path = pathlib.Path("docs/images/ricap.png")
-    """PNG file."""
+    """Output PNG."""
     seed: int = 3
     """Seed of the draws."""
     beta: float = 1.0
-    """Concentration of the boundary; 0.3 in training, larger here so that all four patches are seen."""
+    """Concentration of the boundary; 0.3 in training, larger here so that all four patches are visible."""
 
 
 def main() -> None:

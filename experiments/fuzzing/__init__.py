@@ -1,1 +1,1 @@
-"""Whether whatever is read from outside is read as data: a fuzzer of the readers, and the page of what it found."""
+"""A fuzzer of everything that reads external input, and the report of its findings."""

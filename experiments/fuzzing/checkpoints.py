@@ -1,6 +1,6 @@
-"""Readers of checkpoints: for going on with a run, and for its weights alone."""
+"""The target that reads checkpoints: to resume a run, or for its weights only."""
 
-import grp  # noqa: F401, orbax asks for owners of files first where it meets a damaged one
+import grp  # noqa: F401, orbax imports it when it finds a damaged file
 import json
 import pathlib
 import pwd  # noqa: F401
@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from experiments.fuzzing.fuzzing import Target
+from experiments.fuzzing.harness import Target
 from experiments.fuzzing.images import MARKS, NUMBERS
 from experiments.fuzzing.mutation import TOKENS, encoded, mutated, mutated_tree
 from jaxaug.models import create_model
@@ -23,8 +23,8 @@ CONFIG = {"model": "mlp", "optimizer": {"learning_rate": 0.1, "milestones": [60,
 DESCRIPTION = pathlib.Path("0/about/metadata")
 
 
-def saved_state(path: pathlib.Path) -> TrainState:
-    """Returns a small state, a checkpoint of which lies in the directory from now on."""
+def save_state(path: pathlib.Path) -> TrainState:
+    """Writes a checkpoint of a small state to the directory, and returns the state."""
     model = create_model("mlp", 3, hidden=(4,))
     state = init_state(
         jax.random.key(0), model, make_optimizer(learning_rate=0.1), never(), shape=(4,), num_examples=12
@@ -35,27 +35,27 @@ def saved_state(path: pathlib.Path) -> TrainState:
 
 
 def forged(tree: Any) -> str:
-    """Returns a description of a checkpoint with the digest of what it says."""
+    """Returns the description of a checkpoint with a matching digest."""
     return json.dumps({**tree, "sha256": sha256(tree)} if isinstance(tree, dict) else tree)
 
 
 def checkpoints(folder: pathlib.Path) -> Target:
-    """Returns the readers of a checkpoint, of which one lies in the folder from now on."""
-    state = saved_state(folder / "whole")
-    files = sorted(path.relative_to(folder / "whole") for path in (folder / "whole").rglob("*") if path.is_file())
-    about = json.loads((folder / "whole" / DESCRIPTION).read_text())
+    """Returns the target that reads checkpoints; it keeps an original in the folder."""
+    state = save_state(folder / "original")
+    files = sorted(path.relative_to(folder / "original") for path in (folder / "original").rglob("*") if path.is_file())
+    description = json.loads((folder / "original" / DESCRIPTION).read_text())
 
-    def given(rng: random.Random, place: pathlib.Path) -> tuple[bool, pathlib.Path]:
-        for old in place.iterdir():
+    def generate(rng: random.Random, copy: pathlib.Path) -> tuple[bool, pathlib.Path]:
+        for old in copy.iterdir():
             shutil.rmtree(old)
-        path = place / "checkpoints"
-        shutil.copytree(folder / "whole", path)
+        path = copy / "checkpoints"
+        shutil.copytree(folder / "original", path)
         match rng.randrange(3):
             case 0:
-                tree = {name: value for name, value in about.items() if name != "sha256"}
+                tree = {name: value for name, value in description.items() if name != "sha256"}
                 (path / DESCRIPTION).write_text(forged(mutated_tree(rng, tree)))
             case 1:
-                text = json.dumps(about)
+                text = json.dumps(description)
                 (path / DESCRIPTION).write_bytes(encoded(rng, mutated(rng, text, [text], TOKENS)))
             case _:
                 file = path / rng.choice(files)
@@ -68,9 +68,9 @@ def checkpoints(folder: pathlib.Path) -> Target:
         if resumed:
             with Checkpoints(path, config=CONFIG) as damaged:
                 restored, _ = damaged.restore(state)
-            assert jax.tree.structure(restored) == jax.tree.structure(state), "a state of another form"
+            assert jax.tree.structure(restored) == jax.tree.structure(state), "the state has another structure"
         else:
-            found = load_variables(path, state.variables)
-            assert found.step == 0, "a step that was not saved"
+            saved = load_variables(path, state.variables)
+            assert saved.step == 0, "the step was not saved"
 
-    return Target("checkpoints", 0.005, given, read, seconds=10.0, gibibytes=0.5)
+    return Target("checkpoints", 0.005, generate, read, seconds=10.0, gibibytes=0.5)

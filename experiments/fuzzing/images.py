@@ -1,4 +1,4 @@
-"""Readers of images: bytes, and folders of files."""
+"""Targets that read images: encoded bytes, and folders of files."""
 
 import io
 import os
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from experiments.fuzzing.fuzzing import Target
+from experiments.fuzzing.harness import Target
 from experiments.fuzzing.mutation import mutated
 from jaxaug.data import load
 from jaxaug.data.decoding import decoded
@@ -30,7 +30,7 @@ MARKS = (
     *(b"II*\0", b"MM\0*", b"BM", b"RIFF", b"\0" * 400),
     b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n",
 )  # fmt: skip
-# Whole files of kinds that are no pictures to us; of Postscript, Pillow would make one by another program.
+# Complete files of unsupported types; for PostScript, Pillow would start another program.
 OTHERS = (
     b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n%%EOF\n",
     *(b"", b"x", b"P6 2 2 255\n" + b"x" * 12, b"\x89HDF\r\n\x1a\n" + b"\0" * 64, b"BUFR" + b"\0" * 40, b"GRIB\0\0\0\1"),
@@ -39,46 +39,46 @@ OTHERS = (
 )
 
 
-def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
-    """Returns the bytes of a file."""
+def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """Returns the bytes of an image file."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
 
 
 def pictures() -> tuple[bytes, ...]:
-    """Returns small files of all kinds that are read."""
+    """Returns small files of all supported types."""
     noise = np.random.default_rng(0).integers(0, 256, (12, 9, 4), np.uint8)
     rgba = Image.fromarray(noise)
     rgb, gray, palette = rgba.convert("RGB"), rgba.convert("L"), rgba.convert("RGB").convert("P")
     return (
-        saved(rgb, "JPEG"),
-        saved(gray, "JPEG", progressive=True),
-        saved(rgb.convert("CMYK"), "JPEG", comment=b"x"),
-        *(saved(image, "PNG") for image in (rgb, rgba, gray, palette, gray.convert("1"), gray.convert("LA"))),
-        saved(palette, "PNG", transparency=3),
-        saved(gray.convert("I;16"), "PNG"),
-        saved(palette, "GIF", save_all=True, append_images=[palette.rotate(90)], loop=0),
-        *(saved(image, "BMP") for image in (rgb, palette)),
-        *(saved(rgb, "TIFF", compression=c) for c in (None, "tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits")),
-        *(saved(rgb, "WEBP", lossless=lossless) for lossless in (True, False)),
+        encode(rgb, "JPEG"),
+        encode(gray, "JPEG", progressive=True),
+        encode(rgb.convert("CMYK"), "JPEG", comment=b"x"),
+        *(encode(image, "PNG") for image in (rgb, rgba, gray, palette, gray.convert("1"), gray.convert("LA"))),
+        encode(palette, "PNG", transparency=3),
+        encode(gray.convert("I;16"), "PNG"),
+        encode(palette, "GIF", save_all=True, append_images=[palette.rotate(90)], loop=0),
+        *(encode(image, "BMP") for image in (rgb, palette)),
+        *(encode(rgb, "TIFF", compression=c) for c in (None, "tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits")),
+        *(encode(rgb, "WEBP", lossless=lossless) for lossless in (True, False)),
     )
 
 
 def png(width: int, height: int) -> bytes:
-    """Returns a PNG of a bit for each pixel, all zero, of nearly no size: a bomb where width and height are large."""
-    squeezed = zlib.compressobj(9)
+    """Returns a tiny one-bit PNG of zeros: a decompression bomb if width and height are large."""
+    compressor = zlib.compressobj(9)
     row = bytes(1 + (width + 7) // 8)
-    data = b"".join(squeezed.compress(row * 64) for _ in range(height // 64)) + squeezed.compress(row * (height % 64))
+    data = b"".join(compressor.compress(row * min(64, height - top)) for top in range(0, height, 64))
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    parts = ((b"IHDR", header), (b"IDAT", data + squeezed.flush()), (b"IEND", b""))
+    parts = ((b"IHDR", header), (b"IDAT", data + compressor.flush()), (b"IEND", b""))
     return with_checksums(
         b"\x89PNG\r\n\x1a\n" + b"".join(struct.pack(">I", len(d)) + n + d + b"0000" for n, d in parts)
     )
 
 
 def with_checksums(data: bytes) -> bytes:
-    """Returns the bytes of a PNG with right checksums, so that damage is found by what comes after them."""
+    """Returns the bytes of a PNG with corrected checksums, so that damage reaches the code behind their check."""
     out, place = bytearray(data), 8
     while place + 12 <= len(data):
         end = place + 8 + int.from_bytes(data[place : place + 4], "big")
@@ -88,18 +88,18 @@ def with_checksums(data: bytes) -> bytes:
 
 
 def images() -> Target:
-    """Returns the decoder of images."""
+    """Returns the target that decodes images."""
     examples = pictures()
-    # As many pixels as Pillow lets through, a few more, and far too many.
+    # As many pixels as Pillow accepts, a few more, and far too many.
     bombs = (png(9_400, 9_400), png(9_500, 9_500), png(1_000, 1_000_000))
 
-    def given(rng: random.Random, folder: pathlib.Path) -> tuple[bytes, int, tuple[int, int] | None]:
+    def generate(rng: random.Random, folder: pathlib.Path) -> tuple[bytes, int, tuple[int, int] | None]:
         data = rng.choice(OTHERS if rng.random() < 0.1 else examples)
         if rng.random() < 0.002:
             data = rng.choice(bombs)
         else:
             data = mutated(rng, data, examples, NUMBERS if rng.random() < 0.5 else MARKS)
-            if rng.random() < 0.3 and data:  # A number of the header
+            if rng.random() < 0.3 and data:  # a number in the header
                 place, number = rng.randrange(min(len(data), 40)), rng.choice(NUMBERS)
                 data = data[:place] + number + data[place + len(number) :]
         data = with_checksums(data) if rng.random() < 0.7 and data.startswith(b"\x89PNG") else data
@@ -108,11 +108,11 @@ def images() -> Target:
     def read(data_channels_size: tuple[bytes, int, tuple[int, int] | None]) -> None:
         data, channels, size = data_channels_size
         pixels = decoded(data, where="an image", channels=channels, size=size)
-        assert pixels.dtype == np.uint8, "pixels of another type"
-        assert pixels.shape[2] == channels, "pixels of another shape"
-        assert size in (None, pixels.shape[:2]), "pixels of another size"
+        assert pixels.dtype == np.uint8, "pixels have the wrong dtype"
+        assert pixels.shape[2] == channels, "pixels have the wrong number of channels"
+        assert size in (None, pixels.shape[:2]), "pixels have the wrong size"
 
-    return Target("images", 0.10, given, read, seconds=10.0, gibibytes=1.5)
+    return Target("images", 0.10, generate, read, seconds=10.0, gibibytes=1.5)
 
 
 NAMES = (
@@ -126,7 +126,7 @@ FOLDERS = ("train", "test", "val", "validation", "Train", "train\n")
 
 
 def folders() -> Target:
-    """Returns the reader of a folder of images."""
+    """Returns the target that reads a folder of images."""
     examples = pictures()
 
     def fill(rng: random.Random, path: pathlib.Path) -> None:
@@ -150,9 +150,9 @@ def folders() -> Target:
             case "link":
                 path.symlink_to(path.parent)
             case _:
-                path.write_text("no image")
+                path.write_text("not an image")
 
-    def given(rng: random.Random, folder: pathlib.Path) -> str:
+    def generate(rng: random.Random, folder: pathlib.Path) -> str:
         root = folder / rng.choice(("data", "d a", "d\u00fc", "d.png"))
         for old in folder.iterdir():
             shutil.rmtree(old)
@@ -168,7 +168,7 @@ def folders() -> Target:
     def read(path: str) -> None:
         dataset = load(f"folder:{path}")
         for split in dataset.splits.values():
-            assert split.images.shape == (len(split.labels), *dataset.shape), "images of another shape"
-            assert max(split.labels) < len(dataset.class_names), "a label without a class"
+            assert split.images.shape == (len(split.labels), *dataset.shape), "images have the wrong shape"
+            assert max(split.labels) < len(dataset.class_names), "a label has no class"
 
-    return Target("folders", 0.005, given, read, seconds=4.0)
+    return Target("folders", 0.005, generate, read, seconds=4.0)

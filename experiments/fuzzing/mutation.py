@@ -1,4 +1,4 @@
-"""Inputs made of valid ones by small damage, and the tokens that readers trip over."""
+"""Damages valid inputs, with tokens that often break readers."""
 
 import random
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ TOKENS = (
     *("x.json", "-", "--", "--help", "@file", "$(true)", "`true`"),
 )  # fmt: skip
 
-# What an entry of JSON is replaced by.
+# Replacements for entries of JSON.
 VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, 1, -1, 2**31, 2**63, 2**64, 10**400, 0.0, -0.0, 1e308, float("nan"), float("inf")),
     *("", "x", "1", "nan", "\ud800", "\0", "a\nb", "../../x", "/", "x" * 20_000, "float32", "cosine", "scan"),
@@ -33,7 +33,7 @@ VALUES: tuple[Any, ...] = (
 
 
 def mutated(rng: random.Random, text: Text, examples: Sequence[Text], tokens: Sequence[Text]) -> Text:
-    """Returns the text after up to six of: a token in, a piece out, a piece again, a cut, another's end, a letter."""
+    """Returns the text after up to six random insertions, deletions, repetitions, cuts, splices and replacements."""
     for _ in range(rng.choice((0, 1, 1, 1, 2, 2, 3, 6))):
         start = rng.randrange(len(text) + 1)
         end = min(len(text), start + rng.choice((0, 1, 1, 2, 4, 16, 64, 10_000)))
@@ -51,12 +51,12 @@ def mutated(rng: random.Random, text: Text, examples: Sequence[Text], tokens: Se
                 other = rng.choice(examples)
                 text = head + other[rng.randrange(len(other) + 1) :]
             case _:
-                text = head + letter(rng, text) + text[start + 1 :]
+                text = head + character(rng, text) + text[start + 1 :]
     return text
 
 
-def letter(rng: random.Random, like: Text) -> Text:
-    """Returns one letter, or one byte, mostly of ASCII."""
+def character(rng: random.Random, like: Text) -> Text:
+    """Returns one character or byte, mostly ASCII."""
     number = rng.randrange(128 if rng.random() < 0.8 else 256)
     if isinstance(like, str):
         return chr(number)
@@ -64,7 +64,7 @@ def letter(rng: random.Random, like: Text) -> Text:
 
 
 def mutated_tree(rng: random.Random, tree: Any) -> Any:
-    """Returns a copy of JSON's data in which an entry is replaced, left out, renamed, added or changed inside."""
+    """Returns a copy of JSON data in which an entry is replaced, removed, renamed, added or damaged itself."""
     if not isinstance(tree, dict | list) or not tree or rng.random() < 0.03:
         return rng.choice(VALUES)
     copy: Any = tree.copy()
@@ -84,7 +84,7 @@ def mutated_tree(rng: random.Random, tree: Any) -> Any:
 
 
 def encoded(rng: random.Random, text: str) -> bytes:
-    """Returns the bytes of a file that holds the text, not always as UTF-8."""
+    """Returns the bytes of the text, usually but not always in UTF-8."""
     encoding = rng.choice(("utf-8",) * 12 + ("utf-8-sig", "utf-16", "latin-1"))
     errors = "surrogatepass" if encoding.startswith("utf") else "replace"
     return text.encode(encoding, errors)

@@ -1,4 +1,4 @@
-"""Readers of texts: calls, policies, configs and the command line."""
+"""Targets that read text: calls, policies, configs and the command line."""
 
 import contextlib
 import io
@@ -9,17 +9,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from experiments.configs import config_names, named_config
-from experiments.fuzzing.fuzzing import Target
+from experiments.fuzzing.harness import Target
 from experiments.fuzzing.mutation import TOKENS, encoded, mutated, mutated_tree
-from experiments.run import build
 from experiments.run import directory as run_directory
-from experiments.run.call_syntax import named_function, parse_call
+from experiments.run.call_syntax import parse_call, resolve_call
+from experiments.run.components import AUGMENTATIONS, LAYERS, MIXINGS, STRATEGIES, THRESHOLDS
 from experiments.run.config import Config, as_json, from_json
-from experiments.run.policy import policy_in, policy_json
+from experiments.run.policy import policy_json, read_policy
 from experiments.train import parsed
-from jaxaug import augment, mix, sampling
 
-# Functions by name, and what they are.
+# Functions by name, and what kind they are.
 Table = tuple[Mapping[str, Callable[..., Any]], str]
 
 CALLS = (
@@ -47,22 +46,18 @@ COMMANDS = (
 
 
 def tables() -> list[Table]:
-    """Returns the functions that a config may name."""
-    strategies = build._functions(sampling, ("augment",)) | build._functions(sampling, ())
-    plain = build._functions(augment, ("key", "images")) | build._functions(augment, ("key", "inputs"))
-    mixing = build._functions(mix, ("key", "images", "labels"))
-    layers = [(functions, part) for part, functions in build._LAYERS.items()]
+    """Returns the functions that a config can name."""
     return [
-        (plain, "augmentation"),
-        (mixing, "mixing"),
-        (strategies, "strategy"),
-        (build._THRESHOLDS, "threshold"),
-        *layers,
+        (AUGMENTATIONS, "augmentation"),
+        (MIXINGS, "mixing"),
+        (STRATEGIES, "strategy"),
+        (THRESHOLDS, "threshold"),
+        *((factories, part) for part, factories in LAYERS.items()),
     ]
 
 
 def is_data(value: Any) -> bool:
-    """Returns whether a value is a literal: numbers, texts and containers of them."""
+    """Returns whether a value is a literal: numbers, strings and containers of them."""
     if isinstance(value, dict):
         return all(map(is_data, [*value, *value.values()]))
     if isinstance(value, tuple | list | set):
@@ -71,11 +66,11 @@ def is_data(value: Any) -> bool:
 
 
 def calls() -> Target:
-    """Returns the parser of calls, and the look-up of what they name."""
+    """Returns the target that parses calls and looks up their functions."""
     functions = tables()
     fitting = {text: [table for table in functions if parse_call(text)[0] in table[0]] for text in CALLS}
 
-    def given(rng: random.Random, folder: pathlib.Path) -> tuple[str, Table]:
+    def generate(rng: random.Random, folder: pathlib.Path) -> tuple[str, Table]:
         text = rng.choice(CALLS)
         table = rng.choice((rng.random() < 0.9 and fitting[text]) or functions)
         return mutated(rng, text, CALLS, TOKENS), table
@@ -83,19 +78,19 @@ def calls() -> Target:
     def read(text_and_table: tuple[str, Table]) -> None:
         text, table = text_and_table
         name, options = parse_call(text)
-        assert all(part.isidentifier() for part in name.split(".")), "a name is no name"
-        assert is_data(options), "an option is no literal"
-        function, found = named_function(text, *table)
-        assert callable(function), "a call of no function"
-        assert repr(found) == repr(options), "two readings of one call"
+        assert all(part.isidentifier() for part in name.split(".")), "the name is not an identifier"
+        assert is_data(options), "an option is not a literal"
+        function, resolved = resolve_call(text, *table)
+        assert callable(function), "the result is not callable"
+        assert repr(resolved) == repr(options), "the two parsers disagree"
 
-    return Target("calls of functions", 0.45, given, read)
+    return Target("calls of functions", 0.45, generate, read)
 
 
 def policies() -> Target:
-    """Returns the reader of policy files."""
+    """Returns the target that reads policy files."""
 
-    def given(rng: random.Random, folder: pathlib.Path) -> pathlib.Path:
+    def generate(rng: random.Random, folder: pathlib.Path) -> pathlib.Path:
         if rng.random() < 0.7:
             text = mutated(rng, rng.choice(POLICIES), POLICIES, TOKENS)
         else:
@@ -105,11 +100,11 @@ def policies() -> Target:
         return path
 
     def read(path: pathlib.Path) -> None:
-        policy = policy_in(path)
-        assert json.loads(json.dumps(policy_json(policy))) == policy_json(policy), "a policy that is no data"
-        assert str(policy), "a policy without a name"
+        policy = read_policy(path)
+        assert json.loads(json.dumps(policy_json(policy))) == policy_json(policy), "the policy is not JSON data"
+        assert str(policy), "the policy has an empty name"
 
-    return Target("policy files", 0.20, given, read)
+    return Target("policy files", 0.20, generate, read)
 
 
 def config_trees() -> list[dict[str, Any]]:
@@ -118,28 +113,28 @@ def config_trees() -> list[dict[str, Any]]:
 
 
 def check_config(config: Config) -> None:
-    """Asserts that a config survives being written and read."""
-    assert from_json(json.loads(json.dumps(as_json(config)))) == config, "a config that does not survive"
+    """Asserts that a config is unchanged after a round trip through JSON."""
+    assert from_json(json.loads(json.dumps(as_json(config)))) == config, "the config changes in a round trip"
 
 
 def configs() -> Target:
-    """Returns the reader of a config's data."""
+    """Returns the target that reads configs from JSON data."""
     trees = config_trees()
 
-    def given(rng: random.Random, folder: pathlib.Path) -> Any:
+    def generate(rng: random.Random, folder: pathlib.Path) -> Any:
         tree = rng.choice(trees)
         for _ in range(rng.choice((1, 1, 2, 4))):
             tree = mutated_tree(rng, tree)
         return tree
 
-    return Target("configs", 0.15, given, lambda tree: check_config(from_json(tree)))
+    return Target("configs", 0.15, generate, lambda tree: check_config(from_json(tree)))
 
 
-def load_runs() -> Target:
-    """Returns the reader of a run's config.json."""
+def run_configs() -> Target:
+    """Returns the target that reads the config.json of runs."""
     texts = tuple(json.dumps({"name": "digits", **tree}, indent=2) for tree in config_trees())
 
-    def given(rng: random.Random, folder: pathlib.Path) -> pathlib.Path:
+    def generate(rng: random.Random, folder: pathlib.Path) -> pathlib.Path:
         text = rng.choice(texts)
         if rng.random() < 0.5:
             text = mutated(rng, text, texts, TOKENS)
@@ -149,17 +144,17 @@ def load_runs() -> Target:
         return folder
 
     def read(path: pathlib.Path) -> None:
-        _, name, config = run_directory.stored_run(path)
-        assert isinstance(name, str), "a run whose name is no text"
+        _, name, config = run_directory.read_run(path)
+        assert isinstance(name, str), "the name is not a string"
         check_config(config)
 
-    return Target("config.json of runs", 0.08, given, read)
+    return Target("config.json of runs", 0.08, generate, read)
 
 
 def command_line() -> Target:
-    """Returns the parser of the options of experiments.train; tyro's own refusals count as one sentence."""
+    """Returns the target that parses options of experiments.train; tyro's own errors count as one message."""
 
-    def given(rng: random.Random, folder: pathlib.Path) -> list[str]:
+    def generate(rng: random.Random, folder: pathlib.Path) -> list[str]:
         words = list(rng.choice(COMMANDS))
         options = sorted({word for command in COMMANDS for word in command})
         for _ in range(rng.choice((0, 1, 1, 2, 4))):
@@ -181,10 +176,10 @@ def command_line() -> Target:
                 _, command = parsed(words)
             except SystemExit as end:
                 if end.code == 2:
-                    raise ValueError("what tyro says of it.") from None
+                    raise ValueError("an error of tyro.") from None
                 if end.code == 0:  # after --help
                     return
                 raise
-        assert isinstance(command.config, Config), "a command without a config"
+        assert isinstance(command.config, Config), "the command has no config"
 
-    return Target("command lines", 0.006, given, read)
+    return Target("command lines", 0.006, generate, read)

@@ -1,4 +1,4 @@
-"""What a reader does beside reading, as Python's audit hooks see it."""
+"""Side effects of a reader, as seen by Python's audit hooks."""
 
 import contextlib
 import os
@@ -9,10 +9,10 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-# Running code, other programs, the network; "import" is raised only for a module that is not there yet.
+# Running code, starting programs, using the network; "import" is raised only for modules not imported yet.
 _CODE = ("import", "exec", "code.__new__", "pickle.find_class", "marshal.loads", "ctypes.dlopen", "sys.addaudithook")
 _PROGRAMS = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.startfile", "subprocess.", "pty.")
-# Not socket.__new__: the event loop of every asynchronous reader makes a pair of its own.
+# Not socket.__new__: the event loop of every asynchronous reader creates a pair of sockets.
 _NETWORK = ("socket.connect", "socket.bind", "socket.send", "socket.getaddrinfo", "socket.gethost", "urllib.")
 _FORBIDDEN = _CODE + _PROGRAMS + _NETWORK
 _CHANGES = ("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod")
@@ -23,30 +23,30 @@ _watches: list["Watch"] = []
 
 
 class Watch:
-    """Notes side effects in all threads while it is on; files may be written in one folder.
+    """Records side effects in all threads while it is on; files may be written in one folder.
 
-    Before what is needed has been imported, `first=True` notes programs and the network alone.
+    With `first=True`, for inputs that trigger imports, it records only programs and the network.
     """
 
     def __init__(self, folder: pathlib.Path, *, first: bool = False):
         self._folder = os.path.realpath(folder)
         self._first = first
-        self._noted: list[str] = []
+        self._recorded: list[str] = []
 
     @contextlib.contextmanager
     def on(self) -> Iterator[list[str]]:
-        """Gives the list of what is noted, as phrases."""
+        """Yields the list of recorded side effects, as phrases."""
         if not _hooked:
-            _hooked.append(sys.addaudithook(_hook))  # There is no way to take it off again.
-        self._noted = []
+            _hooked.append(sys.addaudithook(_hook))  # audit hooks cannot be removed
+        self._recorded = []
         _watches.append(self)
         try:
-            yield self._noted
+            yield self._recorded
         finally:
             _watches.remove(self)
 
-    def note(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """Notes the event if no reader has any business with it."""
+    def record(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Records the event if no reader should cause it."""
         if self._first and not event.startswith(_PROGRAMS + _NETWORK):
             return
         paths: tuple[Any, ...] = ()
@@ -59,16 +59,16 @@ class Watch:
             or event.startswith(_FORBIDDEN)
             or not all(map(self._inside, paths))
         ):
-            self._noted.append(f"{event} {arguments!r}"[:200])
+            self._recorded.append(f"{event} {arguments!r}"[:200])
 
     def _inside(self, path: Any) -> bool:
-        if isinstance(path, int):  # A file that is open already.
+        if isinstance(path, int):  # a file that is already open
             return True
         return os.path.realpath(os.fsdecode(path)).startswith(self._folder + os.sep)
 
 
 def _is_tree(name: Any) -> bool:
-    """Returns whether a text is parsed and no more: by `ast.parse`, or for a line of a traceback that is shown."""
+    """Returns whether a text is only parsed: by `ast.parse`, or for a line of a traceback."""
     return os.fsdecode(name) == "<unknown>" or os.path.isfile(name)
 
 
@@ -77,16 +77,16 @@ _hooked: list[None] = []
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     for watch in _watches:
-        watch.note(event, arguments)
+        watch.record(event, arguments)
 
 
 class TooSlow(BaseException):
-    """Raised in a reader that has had its time; no `except Exception` of its own holds it up."""
+    """Raised in a reader that exceeds its time; not an `Exception`, so that the reader does not catch it."""
 
 
 @contextlib.contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Ends what runs inside after so long, once Python has the word again."""
+    """Raises `TooSlow` inside the block after that many seconds, once control returns to Python."""
 
     def late(number: int, frame: types.FrameType | None) -> None:
         raise TooSlow

@@ -1,1 +1,1 @@
-"""The machinery of a run: its config, what it is built of, its directory, processes, signals and console."""
+"""The machinery of a run: config, build, trainer, directory, signals, processes and console."""

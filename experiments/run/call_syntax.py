@@ -1,4 +1,4 @@
-"""Library functions named on the command line, written as they are called: `cutout(size=8)`."""
+"""Parses library calls as typed on the command line: `cutout(size=8)`."""
 
 import ast
 import inspect
@@ -7,42 +7,48 @@ from typing import Any
 
 from jaxaug.checks import nearest, one_line
 
-# Longer texts are no calls that anyone writes, and what is nested deeply in them costs the parser its stack.
-_LONGEST = 10_000
+# No real call is longer, and deep nesting in a longer text would overflow the parser's stack.
+_MAX_LENGTH = 10_000
 
 
 def parse_call(text: str) -> tuple[str, dict[str, Any]]:
     """Returns the name and the options of `name` or `name(option=literal, ...)`; nothing is evaluated.
 
-    A name may have a dot, as the constructor of a class does.
+    A name may contain one dot, as in `ShakeDrop.with_final_relu`.
     """
-    form = f"name or name(option=value, ...) is expected; got {one_line(repr(text[:_LONGEST]))}."
-    if len(text) > _LONGEST:
-        raise ValueError(form)
+    message = f"expected name or name(option=value, ...); got {one_line(repr(text[:_MAX_LENGTH]))}."
+    if len(text) > _MAX_LENGTH:
+        raise ValueError(message)
     try:
         tree = ast.parse(text.strip(), mode="eval").body
         function, arguments = (tree.func, tree.keywords) if isinstance(tree, ast.Call) else (tree, [])
         dotted = isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name)
         if not (isinstance(function, ast.Name) or dotted) or (isinstance(tree, ast.Call) and tree.args):
-            raise ValueError(form)
+            raise ValueError(message)
         options = {keyword.arg: keyword.value for keyword in arguments}
-        if None in options or len(options) < len(arguments):  # f(**x), or an option that is there twice
-            raise ValueError(form)
+        if None in options or len(options) < len(arguments):  # f(**x), or a repeated option
+            raise ValueError(message)
         return ast.unparse(function), {str(name): ast.literal_eval(value) for name, value in options.items()}
-    # Literals that are none: {[]: 1} raises a TypeError, an integer beyond floats with an imaginary part overflows.
+    # Some literals are invalid: {[]: 1} raises a TypeError, a huge integer with an imaginary part overflows.
     except (SyntaxError, ValueError, TypeError, OverflowError, MemoryError, RecursionError):
-        raise ValueError(form) from None
+        raise ValueError(message) from None
 
 
-def named_function(
-    text: str, functions: Mapping[str, Callable[..., Any]], what: str
+def resolve_call(
+    text: str, functions: Mapping[str, Callable[..., Any]], kind: str
 ) -> tuple[Callable[..., Any], dict[str, Any]]:
-    """Returns the function that a call names, and its options, checked against the function's signature."""
+    """Returns the function that a call names and its options, checked against the function's signature.
+
+    Args:
+      text: the call.
+      functions: the allowed functions by name.
+      kind: what they are, for error messages: "augmentation".
+    """
     name, options = parse_call(text)
     if name not in functions:
-        raise ValueError(nearest(name, functions, what))
+        raise ValueError(nearest(name, functions, kind))
     parameters = inspect.signature(functions[name]).parameters.values()
-    # The fields of a Linen module are its options, but for the two that say where it hangs.
+    # The options of a Linen module are its fields, without the two that Linen adds.
     fields = {p.name for p in parameters if inspect.isclass(functions[name])} - {"parent", "name"}
     known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY or p.name in fields]
     for option in options:

@@ -1,4 +1,4 @@
-"""What an experiment is, as data: frozen dataclasses that tyro turns into command-line options."""
+"""The config of an experiment: frozen dataclasses that tyro turns into command-line options."""
 
 import dataclasses
 import math
@@ -14,30 +14,30 @@ from jaxaug.training import DecayedKind, Engine, OptimizerKind, Sampling, Schedu
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """The images."""
+    """The dataset."""
 
     name: str = "digits"
     """digits, breast_cancer, wine, iris, any TFDS name, folder:PATH, or synthetic:HxWxC[,classes,n]."""
     data_dir: pathlib.Path | None = None
-    """Where TFDS sets lie."""
+    """Directory of the TFDS datasets."""
     image_size: int | None = None
-    """Side to which images of mixed sizes are resized."""
+    """Side length to which images of mixed sizes are resized."""
     downsample: int | None = None
-    """Side to which images in memory are averaged down: each pixel is the mean of a square of pixels."""
+    """Downsample images in memory to this side length by averaging squares of pixels."""
     stream: bool = False
-    """Leave the images of files and of TFDS on disk, and decode each batch on its way: for sets larger than memory."""
+    """Read image files and TFDS datasets from disk batch by batch: for datasets larger than memory."""
     random_crop: bool = False
-    """Of a stream, decode a random box of each training image and the central 7/8 of the others."""
+    """With --data.stream: decode a random box of each training image, and the central 7/8 of the others."""
     on_corrupt: OnCorrupt = "stop"
-    """An image that cannot be read: stop and name it, or skip it and count."""
+    """When an image cannot be read: stop and name it, or skip and count it."""
     num_examples: int | None = None
     """Train on a class-balanced subset of this many examples."""
     imbalance: float | None = None
-    """Train on a long-tailed version: the largest class has this many times the smallest's examples."""
+    """Train on a long-tailed version whose largest class has this many times the examples of its smallest."""
     validation: float = 0.0
-    """Share of the training split that is held out for validation."""
+    """Fraction of the training split held out for validation."""
     sampling: Sampling = "shuffled"
-    """What an epoch is made of: shuffled, every example once; class_balanced, every class equally often."""
+    """How an epoch is drawn: shuffled, every example once; class_balanced, every class equally often."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,37 +51,37 @@ class OptimizerConfig:
     schedule: ScheduleKind = "cosine"
     """cosine, step or constant."""
     milestones: tuple[float, ...] = ()
-    """Epochs after which the step schedule multiplies the rate by --optimizer.factor."""
+    """Epochs after which the step schedule multiplies the learning rate by --optimizer.factor."""
     factor: float = 0.1
-    """What the step schedule multiplies by."""
+    """Factor of the step schedule."""
     warmup_epochs: float = 0.0
-    """Length of the linear warm-up."""
+    """Epochs of linear warm-up."""
     momentum: float = 0.9
-    """Momentum of sgd."""
+    """Momentum of SGD."""
     nesterov: bool = True
-    """Nesterov's form of momentum."""
+    """Use Nesterov momentum."""
     weight_decay: float = 5e-4
     """Weight decay."""
     decayed: DecayedKind = "kernels"
-    """What decays: kernels (not biases, scales or prior parameters), or all."""
+    """Which parameters decay: kernels (not biases, scales or prior parameters), or all."""
     clip_norm: float | None = None
-    """Largest global norm of the gradient."""
+    """Clip the gradient to this global norm."""
     average_decay: float | None = None
-    """Decay of the moving average of the weights that is evaluated; None evaluates the weights."""
+    """Evaluate a moving average of the weights with this decay; None evaluates the weights."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ScoreConfig:
-    """How a strategy's scores are taken, exactly by default."""
+    """How a strategy scores examples: exactly by default."""
 
     dtype: Literal["float32", "bfloat16"] | None = None
-    """Type of the network's arithmetic while scoring; None takes that of training."""
+    """Compute dtype of the network while scoring; None is that of training."""
     resolution: int = 1
-    """Images are averaged over squares of this side before they are scored."""
+    """Downsample images by this factor before scoring."""
     model: str | None = None
-    """A small network that learns along and scores in place of the large one: "cnn"."""
+    """A small proxy network, trained alongside, that scores in place of the large one: "cnn"."""
     every: int = 1
-    """Score on every so many-th step; between them the loss last seen of an example stands for all its copies."""
+    """Steps between scorings; in between, the last observed loss of an example is used for all its copies."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,57 +90,57 @@ class Config:
 
     data: DataConfig = DataConfig()
     model: str = "cnn"
-    """A name of jaxaug.create_model, with its options: "wrn_28_10(dropout=0.3)"."""
+    """A network of jaxaug.create_model, with its options: "wrn_28_10(dropout=0.3)"."""
     regularizer: str | None = None
     """A layer on the residual branches, with its options: StochasticDepth, ShakeDrop.with_final_relu,
     "ShakeDrop.without_final_relu(noise_level='pixel')"."""
     pool: str | None = None
-    """A pooling layer in place of the network's, with its options: GaussianPool, "GaussianPool(prior='half')",
+    """A pooling layer that replaces the network's, with its options: GaussianPool, "GaussianPool(prior='half')",
     "MaxEntropyPool(parameters='learned')", MaxPool, AveragePool."""
     conv: str | None = None
-    """A layer in place of the network's spatial convolutions: DisentangledConv, "DisentangledConv(radius=3)"."""
+    """A layer that replaces the network's spatial convolutions: DisentangledConv, "DisentangledConv(radius=3)"."""
     head: str | None = None
-    """A classifier in place of the network's: RotatedDense, "RotatedDense(degrees=30)"."""
+    """A classifier that replaces the network's: RotatedDense, "RotatedDense(degrees=30)"."""
     remat: bool = False
-    """Compute what is inside the network's blocks anew in the backward pass, instead of keeping it in memory."""
+    """Rematerialize the network's blocks in the backward pass, which saves memory and takes longer."""
     augment: tuple[str, ...] = ()
     """Functions of jaxaug.augment in order, with their options: "crop(padding=4)" flip_left_right. The value "mean"
-    stands for the mean color of the training images: "cutout(size=8, fill='mean')". A policy file of
-    experiments.search stands for augmentations and mixing: search.json."""
+    is the mean color of the training images: "cutout(size=8, fill='mean')". A policy file of experiments.search
+    sets both augmentations and mixing: search.json."""
     mix: str | None = None
-    """A function of jaxaug.mix, with its options: "ricap(beta=0.3)"; None mixes nothing."""
+    """A function of jaxaug.mix, with its options: "ricap(beta=0.3)"; None is no mixing."""
     strategy: str = "always"
     """A strategy of jaxaug.sampling, with its options: always, never, "self_paced(threshold=0.5)",
     "self_paced(threshold='quantile(q=0.5)')", "importance_sampled(num_candidates=4)"."""
     score: ScoreConfig = ScoreConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     epochs: int = 200
-    """Length of the run."""
+    """Number of epochs."""
     batch_size: int = 128
-    """Examples in a step."""
+    """Examples per step."""
     label_smoothing: float = 0.0
     """Label smoothing of the training loss."""
     logit_adjustment: float = 0.0
-    """Times the log prior of the classes, added to the logits in the training loss; 0 is off, 1 the usual."""
+    """Add this multiple of the classes' log prior to the logits in the training loss; usually 1, 0 is off."""
     features_from: pathlib.Path | None = None
-    """Directory of a run with the same trunk, which is kept as it is while a new classifier is trained on its
-    features; the images are normalized by this run's training images."""
+    """Directory of a run whose trunk is loaded and frozen, to train a new classifier on its features; images are
+    normalized by the statistics of the new run."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of the network's arithmetic; parameters, statistics and logits stay float32."""
+    """Compute dtype of the network; parameters, statistics and logits stay float32."""
     engine: Engine = "auto"
     """How an epoch runs: scan, loop, or auto."""
     eval_every: int = 1
-    """Epochs between evaluations; the last epoch is always evaluated."""
+    """Evaluate after every this many epochs, and after the last."""
     checkpoint_every: int = 1
-    """Epochs between checkpoints; the last epoch always has one."""
+    """Save a checkpoint after every this many epochs, and after the last."""
     keep: int = 2
-    """How many of the last checkpoints are kept, beside the best by validation accuracy."""
+    """How many of the last checkpoints to keep, in addition to the best by validation accuracy."""
     seed: int = 0
-    """Everything random follows from it."""
+    """Seed of everything random."""
 
 
 def as_json(config: Config) -> dict[str, Any]:
-    """Returns the config as data that JSON can hold."""
+    """Returns the config as JSON data."""
     data = dataclasses.asdict(config)
     data["data"]["data_dir"] = None if config.data.data_dir is None else str(config.data.data_dir)
     data["features_from"] = None if config.features_from is None else str(config.features_from)
@@ -170,27 +170,27 @@ def from_json(data: dict[str, Any]) -> Config:
             raise TypeError(mistyped)
         return config
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"this is no config of this version ({one_line(str(error))}).") from None
+        raise ValueError(f"not a valid config for this version ({one_line(str(error))}).") from None
 
 
 def _as_tuple(entries: Any) -> Any:
-    """Returns a list as a tuple, and anything else, which is a mistake, as it is."""
+    """Returns a list as a tuple, and anything else, which is a mistake, unchanged."""
     return tuple(entries) if isinstance(entries, list) else entries
 
 
 def _mistyped(part: Any, prefix: str = "") -> Iterator[str]:
-    """Yields a phrase for every entry that is not of its type."""
+    """Yields a phrase for every entry of a wrong type."""
     for field in dataclasses.fields(part):
         value = getattr(part, field.name)
         if dataclasses.is_dataclass(value):
             yield from _mistyped(value, f"{prefix}{field.name}.")
         elif not _fits(value, field.type):
             kind = field.type.__name__ if isinstance(field.type, type) else str(field.type).replace("typing.", "")
-            yield f"{prefix}{field.name} is {one_line(repr(value), limit=60)}, {kind} is expected"
+            yield f"{prefix}{field.name} is {one_line(repr(value), limit=60)}, expected {kind}"
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    """Returns whether a value is of the type of an entry; a number has to be finite."""
+    """Returns whether a value has an entry's type; a number has to be finite."""
     if get_origin(kind) is Literal:
         return isinstance(value, str) and value in get_args(kind)
     if isinstance(kind, types.UnionType) or get_origin(kind) is Union:
@@ -198,7 +198,7 @@ def _fits(value: Any, kind: Any) -> bool:
     if get_origin(kind) is tuple:
         return isinstance(value, tuple) and all(_fits(entry, get_args(kind)[0]) for entry in value)
     if kind in (int, float):
-        # True is an int to Python; an int of any size may stand for a float.
+        # In Python, True is an int; an int of any size is also a valid float.
         number = isinstance(value, int | kind) and not isinstance(value, bool)
         return number and -math.inf < value < math.inf
     return isinstance(value, kind)

@@ -1,4 +1,4 @@
-"""What a command shows on the terminal."""
+"""What a command prints: progress, notes, and errors as one sentence."""
 
 import contextlib
 import logging
@@ -9,26 +9,26 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from experiments.run.distributed import by_the_first
+from experiments.run.distributed import primary_only
 from jaxaug.training import Progress, Record
 
 
-def exit_status(run: Callable[[], int | None], *mistakes: type[Exception]) -> int:
-    """Returns what a command ends with: its own status, or 2 after one sentence where one of the mistakes was made."""
+def exit_status(run: Callable[[], int | None], *expected: type[Exception]) -> int:
+    """Runs a command and returns its exit status; an expected error is printed as one sentence and returns 2."""
     try:
         return run() or 0
-    except mistakes as error:
-        print(f"error: {sentence(error)}", file=sys.stderr)
+    except expected as error:
+        print(f"error: {error_message(error)}", file=sys.stderr)
         return 2
 
 
 def typed_command(*words: str) -> str:
-    """Returns the running command as it was typed; the words name the module, and what follows before the options."""
+    """Returns the running command as it was typed; the words are the module and what precedes the options."""
     return shlex.join(["python", "-m", *words, *sys.argv[1:]])
 
 
-def sentence(error: Exception) -> str:
-    """Returns what an error says; of one of the operating system, the file and why, without its number."""
+def error_message(error: Exception) -> str:
+    """Returns the message of an error; for an error of the operating system, the file and the reason."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}."
     return str(error)
@@ -44,24 +44,24 @@ def warnings_as_notes() -> Iterator[None]:
         print(f"note: {warning.message}", file=sys.stderr)
 
 
-def silence_writers() -> None:
-    """Keeps from the terminal the pages that orbax's writers print, for ever, of an error that they also raise."""
+def silence_orbax() -> None:
+    """Suppresses the tracebacks that orbax's writer threads log repeatedly for an error that they also raise."""
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    shown = sys.unraisablehook
-    sys.unraisablehook = lambda error: None if str(error.exc_value) == "Event loop is closed" else shown(error)
+    default = sys.unraisablehook
+    sys.unraisablehook = lambda error: None if str(error.exc_value) == "Event loop is closed" else default(error)
 
 
-class Terminal:
-    """A progress bar per epoch and a line when it ends; with `quiet`, or into a file, the lines alone."""
+class Console:
+    """Shows a progress bar in each epoch and a line after it; only the lines if `quiet` or not on a terminal."""
 
     def __init__(self, *, quiet: bool):
         self._bars = not quiet and sys.stderr.isatty()
         self._bar: Any = None
-        self._began = 0.0
+        self._started = 0.0
 
     def progress(self, progress: Progress) -> None:
-        """Moves the bar of the running epoch."""
+        """Updates the bar of the current epoch."""
         if not self._bars:
             return
         if self._bar is None:
@@ -70,17 +70,17 @@ class Terminal:
             self._bar = tqdm(
                 total=progress.steps, desc=f"epoch {progress.epoch}/{progress.epochs}", unit="step", leave=False
             )
-            self._began = time.monotonic()
-        elapsed = time.monotonic() - self._began
-        self._bar.start_t = time.time() - elapsed  # tqdm asks the clock on the wall, which may be set meanwhile
+            self._started = time.monotonic()
+        elapsed = time.monotonic() - self._started
+        self._bar.start_t = time.time() - elapsed  # tqdm uses the wall clock, which can be changed during a run
         self._bar.update(progress.step - self._bar.n)
         rate = f"{progress.examples / elapsed:,.0f}" if elapsed > 0 else "?"
         m = progress.metrics
         self._bar.set_postfix_str(f"loss {m['loss']:.3f}, accuracy {m['accuracy']:.3f}, {rate} examples/s")
 
-    @by_the_first
+    @primary_only
     def epoch(self, record: Record, epochs: int) -> None:
-        """Ends the bar, and prints the epoch's line."""
+        """Closes the bar and prints the epoch's line."""
         self.clear()
         test = ""
         if record["test_accuracy"] is not None:
@@ -93,7 +93,7 @@ class Terminal:
         )
 
     def clear(self) -> None:
-        """Takes the bar away."""
+        """Removes the bar."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None

@@ -1,4 +1,4 @@
-"""A run of several processes, of one host or many: how they find each other, and which of them writes."""
+"""Training with several processes, on one host or many."""
 
 import dataclasses
 import functools
@@ -17,71 +17,71 @@ P = ParamSpec("P")
 
 @dataclasses.dataclass(frozen=True)
 class Processes:
-    """The processes that train together; each is begun with the same command."""
+    """The processes that train together; start each with the same command."""
 
     coordinator: str | None = None
-    """HOST:PORT of process 0, which the others find each other by."""
+    """HOST:PORT of process 0, which the others connect to."""
     count: int | None = None
-    """How many processes there are."""
+    """Number of processes."""
     index: int | None = None
-    """Which of them this is, 0 the first."""
+    """Index of this process, from 0."""
     cluster: bool = False
-    """Ask the cluster for these three: Slurm, Kubernetes, Open MPI, a TPU pod."""
+    """Read these three from the cluster: Slurm, Kubernetes, Open MPI, or a TPU pod."""
 
 
-def join(processes: Processes) -> None:
-    """Makes this process one of those that are named; the others' devices are then in `jax.devices()`.
+def init_distributed(processes: Processes) -> None:
+    """Connects this process to the others, whose devices are in `jax.devices()` from then on.
 
     Raises:
-      ValueError: some of the three are missing, or the others cannot be reached.
+      ValueError: some options are missing, or the others cannot be reached.
     """
-    named = (processes.coordinator, processes.count, processes.index)
-    if not processes.cluster and named == (None, None, None):
+    options = (processes.coordinator, processes.count, processes.index)
+    if not processes.cluster and options == (None, None, None):
         return
-    if not processes.cluster and None in named:
+    if not processes.cluster and None in options:
         raise ValueError(
-            "several processes take --processes.coordinator, --processes.count and --processes.index, or "
-            f"--processes.cluster alone; got {processes}."
+            "training with several processes requires --processes.coordinator, --processes.count and "
+            f"--processes.index, or --processes.cluster alone; got {processes}."
         )
     try:
-        jax.distributed.initialize(*named)
+        jax.distributed.initialize(*options)
     except (RuntimeError, ValueError) as error:
-        raise ValueError(f"the processes did not find each other: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"the processes cannot connect: {str(error).splitlines()[0]}") from error
 
 
-def is_first() -> bool:
-    """Returns whether this is the process that writes and speaks."""
+def is_primary() -> bool:
+    """Returns whether this is process 0, the one that writes files and prints."""
     return jax.process_index() == 0
 
 
-def by_the_first(function: Callable[P, None]) -> Callable[P, None]:
-    """Returns the function, made to do nothing in the other processes."""
+def primary_only(function: Callable[P, None]) -> Callable[P, None]:
+    """Returns the function, which does nothing in the other processes."""
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
-        if is_first():
+        if is_primary():
             function(*args, **kwargs)
 
     return guarded
 
 
-def wait_for_all(what: str) -> None:
-    """Waits until every process is here."""
+def wait_for_all(name: str) -> None:
+    """Waits until every process has reached the barrier of this name."""
     if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(what)
+        multihost_utils.sync_global_devices(name)
 
 
-def leave_if_others_are_lost(error: Exception) -> None:
-    """Ends this process at once, with one sentence, where what failed is a sum or a gathering over all processes."""
+def exit_if_process_lost(error: Exception) -> None:
+    """Exits at once with one sentence if a collective operation failed, since another process has then died."""
     failed = next((e for e in (error, error.__cause__) if isinstance(e, jax.errors.JaxRuntimeError)), None)
     if jax.process_count() == 1 or failed is None:
         return
     reason = one_line(str(failed), limit=120)
     print(
-        f"error: another process of the run was lost ({reason}). The last complete checkpoint stays; begin all "
-        "processes again, of any number, with --resume.",
+        f"error: another process of the run was lost ({reason}). The last complete checkpoint is kept; restart all "
+        "processes (their number may change) with --resume.",
         file=sys.stderr,
         flush=True,
     )
-    # To end in order would be to wait for the others.
+    # A regular exit would wait for the other processes.
     os._exit(1)

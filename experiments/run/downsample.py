@@ -1,4 +1,4 @@
-"""Datasets of images averaged down, for studies at the scale of a CPU."""
+"""Downsamples image datasets, for CPU-scale studies."""
 
 import dataclasses
 
@@ -18,10 +18,10 @@ def downsample(dataset: Dataset, side: int) -> Dataset:
       ValueError: the dataset has no images in memory, or their sides are not multiples of `side`.
     """
     if len(dataset.shape) != 3 or dataset.streamed:
-        raise ValueError(f"--data.downsample takes a dataset of images in memory; {dataset.name} has none.")
+        raise ValueError(f"--data.downsample expects a dataset of images in memory; {dataset.name} has none.")
     height, width = dataset.shape[:2]
     if side < 1 or height % side or width % side:
-        raise ValueError(f"--data.downsample takes a side that divides {height} x {width}; got {side}.")
+        raise ValueError(f"--data.downsample expects a side length that divides {height} x {width}; got {side}.")
 
     def smaller(split: Split) -> Split:
         squares = split.images.reshape(len(split.labels), side, height // side, side, width // side, -1)

@@ -1,4 +1,4 @@
-"""One run at a time in a directory."""
+"""A lock that allows one run at a time in a directory."""
 
 import contextlib
 import fcntl
@@ -11,41 +11,42 @@ from typing import IO
 LOCK = ".lock"
 
 
-def check_no_run_under_way(path: pathlib.Path) -> None:
-    """Raises `ValueError` if a process holds the directory."""
+def check_unlocked(path: pathlib.Path) -> None:
+    """Raises `ValueError` if a running process holds the directory."""
     if (path / LOCK).exists():
         with (path / LOCK).open() as file:
-            _take(file, path)
+            _lock(file, path)
 
 
 @contextlib.contextmanager
-def sole_run(path: pathlib.Path) -> Iterator[None]:
-    """Makes and holds the directory while the block runs, or raises `ValueError` where another process holds it.
+def lock_directory(path: pathlib.Path) -> Iterator[None]:
+    """Creates and locks the directory for the duration of the block; the kernel unlocks it however the process ends.
 
-    The kernel lets go of it when this process ends, however it ends.
+    Raises:
+      ValueError: another process holds the directory, or it cannot be created.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        file = _held(path)
+        file = _open_locked(path)
     except OSError as error:
         raise ValueError(
-            f"a run cannot be kept in {path}: {error.strerror}; mend that, or name another directory with --run-dir."
+            f"cannot create the run directory {path}: {error.strerror}; fix this, or choose another with --run-dir."
         ) from error
     with file:
         try:
             yield
         finally:
-            with contextlib.suppress(OSError):  # what remains of it is in nobody's way
+            with contextlib.suppress(OSError):  # an unlocked file does no harm
                 (path / LOCK).unlink()
 
 
-def _held(path: pathlib.Path) -> IO[str]:
-    """Returns the lock's file, which is locked as long as it is open, and says by whom."""
+def _open_locked(path: pathlib.Path) -> IO[str]:
+    """Returns the open lock file, which names this process; closing it unlocks the directory."""
     while True:
         file = (path / LOCK).open("a+")
         try:
-            _take(file, path)
-            # The run that held it may have ended just now, and taken away the file that was opened.
+            _lock(file, path)
+            # A run that ended in the meantime may have deleted the file that was opened here.
             if (path / LOCK).exists() and os.path.samestat(os.fstat(file.fileno()), (path / LOCK).stat()):
                 file.truncate(0)
                 file.write(f"process {os.getpid()} on {platform.node()}")
@@ -57,14 +58,14 @@ def _held(path: pathlib.Path) -> IO[str]:
         file.close()
 
 
-def _take(file: IO[str], path: pathlib.Path) -> None:
+def _lock(file: IO[str], path: pathlib.Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
         raise ValueError(
-            f"a run is under way in {path} ({file.read() or 'just begun'}); wait until it has ended, or name another "
-            "directory with --run-dir."
+            f"another run is using {path} ({file.read() or 'it has just started'}); wait until it ends, or choose "
+            "another directory with --run-dir."
         ) from None
     except OSError:
-        pass  # a file system without locks: there, nobody keeps two runs apart
+        pass  # the file system has no locks: two runs cannot be kept apart there

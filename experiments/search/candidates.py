@@ -1,4 +1,4 @@
-"""What is searched: the library's augmentations over grids of magnitudes, mixing, and compositions of two."""
+"""The default candidates: augmentations over grids of magnitudes, mixing, and pairs."""
 
 from collections.abc import Iterable
 
@@ -6,21 +6,20 @@ from experiments.run.policy import Policy
 
 
 def default_candidates(shape: tuple[int, ...]) -> list[Policy]:
-    """Returns the candidates for images `(H, W, C)` or feature vectors `(D,)`, nothing at all the first."""
-    found = images(shape[0], shape[2]) if len(shape) == 3 else features()
-    return [Policy(), *found]
+    """Returns the candidates for images `(H, W, C)` or feature vectors `(D,)`, starting with no augmentation."""
+    return [Policy(), *(images(shape[0], shape[2]) if len(shape) == 3 else features())]
 
 
 def features() -> list[Policy]:
-    """Returns noise, mixup and both together."""
+    """Returns noise, mixup and both combined, for feature vectors."""
     noises = _grid("gaussian_noise", "stddev", (0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5))
     mixups = _grid("mixup", "alpha", (0.1, 0.2, 0.4, 1.0, 2.0, 4.0))
-    found = [Policy((noise,)) for noise in noises] + [Policy((), mixup) for mixup in mixups]
-    return found + [Policy((noise,), mixup) for noise in noises[::2] for mixup in mixups[::2]]
+    singles = [Policy((noise,)) for noise in noises] + [Policy((), mixup) for mixup in mixups]
+    return singles + [Policy((noise,), mixup) for noise in noises[::2] for mixup in mixups[::2]]
 
 
 def images(side: int, channels: int) -> list[Policy]:
-    """Returns what there is for images; color where there is color."""
+    """Returns the candidates for images; color operations only with three channels."""
     crop, cutout = f"crop(padding={max(1, side // 8)})", f"cutout(size={max(1, side // 4)})"
     singles = [
         "flip_left_right",

@@ -1,4 +1,4 @@
-"""What each way to choose an augmentation would have chosen after so many steps, and how far that is from the best."""
+"""The regret of each way of choosing an augmentation, by training cost."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -22,30 +22,30 @@ WITH_VALIDATION = "log sum, weight 0.5, plus log of early validation accuracy"
 
 
 class Choice(NamedTuple):
-    """One way to choose at one price, for every seed."""
+    """One way of choosing at one cost, for all seeds."""
 
     way: str
-    share: float  # of the steps that training every candidate to the end takes
+    share: float  # fraction of the steps of training every candidate to the end
     regret: np.ndarray  # [S] percentage points of test accuracy below the best candidate
     correlation: np.ndarray  # [S] Spearman's, of the scores and the test accuracies
 
 
 def truth_without(line: dict[str, Any], seed: int) -> np.ndarray:
-    """Returns the test accuracies in percent, means over the other seeds: no search is judged by its own run."""
+    """Returns the test accuracies in percent, averaged over the other seeds: no search is judged by its own run."""
     accuracies = 100 * np.array(line["test"], np.float64)  # NaN where a run failed
     return np.delete(accuracies, seed, axis=1).mean(axis=1)
 
 
 def regrets_of_one_run(line: dict[str, Any]) -> np.ndarray:
-    """Returns, for every seed, the regret of who chooses by the test accuracies of its full run: the noise of one run.
+    """Returns, for every seed, the regret of choosing by the test accuracies of its own full run.
 
-    No search may look at them, and none that sees one run of each candidate can be expected to do better.
+    A search must not see these, and with one run per candidate it cannot be expected to do better.
     """
     return _choice(line, "one full run", 1.0, np.array(line["test"], np.float64)).regret
 
 
 def choices(line: dict[str, Any]) -> Iterator[Choice]:
-    """Yields every way at every price."""
+    """Yields every way of choosing at every cost."""
     validation, losses = np.array(line["validation"], np.float64), np.array(line["loss"], np.float64)
     candidates, seeds, epochs = validation.shape
     full = candidates * epochs
@@ -70,8 +70,8 @@ def choices(line: dict[str, Any]) -> Iterator[Choice]:
 def halved(validation: np.ndarray, first: int) -> tuple[np.ndarray, float]:
     """Returns the scores `[P, S]` of successive halving by validation accuracy, and its cost in epochs per seed.
 
-    All train `first` epochs, the better half of them twice as many, and so on until one is left or training ends. What
-    fell out earlier ranks below what stayed.
+    All candidates train for `first` epochs, the better half for twice as many, and so on until one is left or training
+    ends. Candidates rank by the round in which they dropped out.
     """
     candidates, seeds, epochs = validation.shape
     scores = np.full((candidates, seeds), -np.inf)

@@ -1,4 +1,4 @@
-"""What a search found: a table, a file and a picture."""
+"""The result of a search as a table, a policy file and a picture."""
 
 import json
 import pathlib
@@ -10,10 +10,10 @@ from jaxaug.search import SearchResult
 
 
 def table(result: SearchResult) -> str:
-    """Returns a line per candidate, the best first; a star marks those that no other beats on both axes."""
+    """Returns a line per candidate, the best first; a star marks the Pareto front."""
     place = {name: i for i, name in enumerate(result.names)}
     width = max(map(len, result.names))
-    lines = [f"{'candidate':{width}}  affinity  diversity    score  validation accuracy, early"]
+    lines = [f"{'candidate':{width}}  affinity  diversity    score  early validation accuracy"]
     for name in result.ranking:
         i = place[name]
         star = "*" if result.front[i] else ""
@@ -21,24 +21,24 @@ def table(result: SearchResult) -> str:
             f"{name:{width}}  {result.affinity[i]:8.3f}  {result.diversity[i]:9.3f} {result.scores[i]:8.3f}"
             f"  {result.validation_accuracy[i]:.4f} {star}".rstrip()
         )
-    lines += [f"{name:{width}}  became NaN or infinite: dropped" for name in result.failed]
-    lines.append(f"{result.clean_steps:,} steps of clean networks, {result.early_steps:,} of candidates")
+    lines += [f"{name:{width}}  dropped, became NaN or infinite" for name in result.failed]
+    lines.append(f"{result.clean_steps:,} steps for the clean networks, {result.early_steps:,} for the candidates")
     return "\n".join(lines)
 
 
-def report_json(policy: dict[str, Any], result: SearchResult, about: dict[str, Any]) -> str:
-    """Returns the policy file: the policy that won, and the numbers of all."""
+def report_json(policy: dict[str, Any], result: SearchResult, provenance: dict[str, Any]) -> str:
+    """Returns the text of the policy file: the best policy, and the statistics of all candidates."""
     columns = ("affinity", "diversity", "scores", "validation_accuracy")
     rows = [
         {"candidate": name} | {column: _number(getattr(result, column)[i]) for column in columns}
         for i, name in enumerate(result.names)
     ]
     steps = {"clean": result.clean_steps, "candidates": result.early_steps}
-    return json.dumps({"policy": policy, "candidates": rows, "steps": steps, "about": about}, indent=2) + "\n"
+    return json.dumps({"policy": policy, "candidates": rows, "steps": steps, "provenance": provenance}, indent=2) + "\n"
 
 
 def _number(value: np.ndarray) -> float | None:
-    """Returns the number, None where JSON has none."""
+    """Returns the number, or None for what JSON cannot hold."""
     return float(value) if np.isfinite(value) else None
 
 
@@ -46,15 +46,15 @@ def draw(result: SearchResult, path: pathlib.Path, accuracy: np.ndarray | None =
     """Draws affinity against diversity to a PNG.
 
     Args:
-      result: of the search.
-      path: of the picture.
-      accuracy: `[P]` accuracies after full training, in percent, as far as known; None colors by the score.
+      result: the result of the search.
+      path: output file.
+      accuracy: `[P]` accuracies after full training in percent, NaN if unknown; None colors points by score.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     shown = np.flatnonzero(np.isfinite(result.scores))
-    colors, what = (result.scores, "score") if accuracy is None else (accuracy, "test accuracy after full training, %")
+    colors, label = (result.scores, "score") if accuracy is None else (accuracy, "test accuracy after full training, %")
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()
     points = axes.scatter(
@@ -82,5 +82,5 @@ def draw(result: SearchResult, path: pathlib.Path, accuracy: np.ndarray | None =
     axes.set_ylabel("affinity: accuracy of a clean network, relative to clean images")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower left", fontsize="small")
-    figure.colorbar(points, label=what)
+    figure.colorbar(points, label=label)
     FigureCanvasAgg(figure).print_png(str(path))

@@ -1,4 +1,4 @@
-"""What a search is run on: the data, the network and how it is trained, as a config."""
+"""The dataset, network and training of a search, as a config."""
 
 import dataclasses
 import pathlib
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from experiments.run.build import built_augmentation, built_model, built_optimizer, normalization, whole_dataset
+from experiments.run.build import build_augmentation, build_model, build_optimizer, load_dataset, normalization
 from experiments.run.config import Config, DataConfig, OptimizerConfig
 from experiments.run.policy import Policy
 from jaxaug import data
@@ -18,26 +18,26 @@ MLP_DATA = ("digits", "breast_cancer", "wine", "iris")
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """The options of a search that make its config."""
+    """The options of a search that determine its config."""
 
     name: Annotated[str, tyro.conf.Positional] = "digits"
     """digits, breast_cancer, wine, iris, any TFDS name, folder:PATH, or synthetic:HxWxC[,classes,n]."""
     data_dir: pathlib.Path | None = None
-    """Where TFDS sets are."""
+    """Directory of the TFDS datasets."""
     examples: int | None = None
     """Use a class-balanced subset of this many examples, including those for validation."""
     side: int | None = None
-    """Images are averaged down to this side."""
+    """Downsample images to this side length."""
     validation: float = 0.2
-    """Share of the training split that is held out for affinity."""
+    """Fraction of the training split held out to measure affinity."""
     model: str | None = None
-    """A name of jaxaug.create_model; None takes mlp for digits and feature vectors, and cnn for other images."""
+    """A network of jaxaug.create_model; by default mlp for digits and feature vectors, cnn for other images."""
     epochs: int = 30
-    """Length of a full training."""
+    """Epochs of a full training."""
     batch_size: int = 64
-    """Examples in a step."""
+    """Examples per step."""
     learning_rate: float = 0.05
-    """Peak of the cosine."""
+    """Peak learning rate of the cosine schedule."""
 
     def config(self) -> Config:
         """Returns the config."""
@@ -56,23 +56,23 @@ class Recipe:
         )
 
 
-def searched_dataset(config: Config) -> Dataset:
-    """Returns the dataset with a validation split, which is part of the config's number of examples."""
-    dataset = whole_dataset(config)
+def search_dataset(config: Config) -> Dataset:
+    """Returns the dataset with a validation split, which counts towards the config's number of examples."""
+    dataset = load_dataset(config)
     if config.data.num_examples is not None:
         dataset = data.subset(dataset, config.data.num_examples)
     return data.with_validation(dataset, config.data.validation)
 
 
-def made(policy: Policy, dataset: Dataset) -> Augmentation:
-    """Returns the augmentation that a policy names."""
-    return built_augmentation(Config(augment=policy.augment, mix=policy.mix), dataset)
+def build_policy(policy: Policy, dataset: Dataset) -> Augmentation:
+    """Returns the augmentation of a policy."""
+    return build_augmentation(Config(augment=policy.augment, mix=policy.mix), dataset)
 
 
-def parts(config: Config, dataset: Dataset) -> dict[str, Any]:
+def training_parts(config: Config, dataset: Dataset) -> dict[str, Any]:
     """Returns model, optimizer and normalization."""
     return {
-        "model": built_model(config, dataset.num_classes),
-        "optimizer": built_optimizer(config, len(dataset.train.labels)),
+        "model": build_model(config, dataset.num_classes),
+        "optimizer": build_optimizer(config, len(dataset.train.labels)),
         "normalize": normalization(dataset),
     }

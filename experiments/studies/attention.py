@@ -9,7 +9,14 @@ from typing import Any, cast
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.figures.attention_maps import Method, explained, make_explain, make_field, over_images, spread_evenly
+from experiments.figures.attention_maps import (
+    Method,
+    explain_images,
+    make_explain,
+    make_field,
+    over_images,
+    spread_evenly,
+)
 from experiments.figures.attention_sheet import Cell, draw_sheet, image_cells, map_cells
 from experiments.studies.papers.scales import SMALL
 from experiments.studies.recipe import job_config, parsed_config, resolve
@@ -38,10 +45,10 @@ def measure_attention(job: Job) -> Measured:
     for method, layer in LAYERS.items():
         explain = make_explain(model, dataset, method=method, layer=layer, of="label")
         for state in states:
-            numbers = explained(explain, state.inference_variables, dataset.test, measured, ("entropy", "area"))
+            numbers = explain_images(explain, state.inference_variables, dataset.test, measured, ("entropy", "area"))
             for name, values in numbers.items():
                 metrics.setdefault(f"{method}_{name}", []).append(values.mean().item())
-        of_shown = explained(explain, states[0].inference_variables, dataset.test, shown, ("map", "probability"))
+        of_shown = explain_images(explain, states[0].inference_variables, dataset.test, shown, ("map", "probability"))
         metrics[f"{method}_maps"] = np.round(of_shown["map"], 4).tolist()
         metrics["probabilities"] = np.round(of_shown["probability"], 4).tolist()
     images = dataset.test.images[spread_evenly(FIELD_IMAGES, size)] / np.float32(255)

@@ -16,12 +16,12 @@ import numpy as np
 import scipy.stats
 
 from experiments.run.build import (
-    built_augmentation,
-    built_model,
-    built_optimizer,
-    built_strategy,
+    build_augmentation,
+    build_model,
+    build_optimizer,
+    build_strategy,
     normalization,
-    thinned,
+    subsample,
 )
 from experiments.studies.markdown import markdown_table
 from experiments.studies.papers.scales import SMALL
@@ -33,13 +33,15 @@ from jaxaug.sampling.loss_table import lookup_losses
 from jaxaug.training import (
     Scorer,
     TrainState,
+    device_split,
+    epoch_order,
+    gathered_batch,
     init_state,
     make_optimizer,
     make_train_step,
     network_scorer,
     proxy_scorer,
 )
-from jaxaug.training.device_data import device_split, epoch_order, gathered_batch
 
 SHARP: dict[str, Any] = {"importance": "softmax", "temperature": 0.1}
 CANDIDATES = 4  # copies of each example, M
@@ -101,19 +103,19 @@ def score_snapshots(job: Job) -> dict[int, ScoreSnapshot]:
     """Returns the snapshots of one training, by step."""
     config = job_config(job)
     full = whole_of(config)
-    dataset = thinned(full, config)
+    dataset = subsample(full, config)
     split, examples = device_split(dataset.train), len(dataset.train.labels)
     normalize, classes, batch_size = normalization(full), full.num_classes, config.batch_size
-    model, optimizer = built_model(config, classes), built_optimizer(config, examples)
+    model, optimizer = build_model(config, classes), build_optimizer(config, examples)
     proxy = proxy_scorer(create_model("cnn", classes, width=8), make_optimizer(learning_rate=0.05), normalize=normalize)
-    augment = built_augmentation(config, full)
-    strategy = built_strategy(config, augment)
+    augment = build_augmentation(config, full)
+    strategy = build_strategy(config, augment)
     state = init_state(
         jax.random.key(0), model, optimizer, strategy, shape=full.shape, num_examples=examples, scorer=proxy
     )
     step = jax.jit(make_train_step(model, optimizer, strategy, normalize=normalize, scorer=proxy))
     exact = network_scorer(model, normalize=normalize)
-    half_precision = built_model(dataclasses.replace(config, dtype="bfloat16"), classes)
+    half_precision = build_model(dataclasses.replace(config, dtype="bfloat16"), classes)
     cheap: dict[str, tuple[Scorer, Callable[[TrainState], Any]]] = {
         "half resolution": (network_scorer(model, normalize=normalize, resolution=2), lambda s: s.variables),
         "bfloat16": (network_scorer(half_precision, normalize=normalize), lambda s: s.variables),

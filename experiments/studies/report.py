@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
-from experiments.run.directory import environment_in_words, replace_text
+from experiments.run.directory import replace_text
+from experiments.run.provenance import environment_in_words
 from experiments.studies.combinations import additivity, factorial
 from experiments.studies.markdown import markdown_table
 from experiments.studies.recipe import PLACE_WORDS

@@ -23,7 +23,7 @@ from experiments.search.choices import (
     choices,
     regrets_of_one_run,
 )
-from experiments.search.setup import made, parts, searched_dataset
+from experiments.search.setup import build_policy, search_dataset, training_parts
 from experiments.studies.markdown import markdown_table
 from experiments.studies.papers.scales import SMALL
 from experiments.studies.recipe import job_config
@@ -35,8 +35,7 @@ from jaxaug.compose import chain
 from jaxaug.sampling import always
 from jaxaug.search.baselines import checked_validation
 from jaxaug.search.candidates import affinities_by, candidate_states, checked_candidates
-from jaxaug.training import fit_population, init_population, make_eval_step, make_train_step
-from jaxaug.training.loop import Record, split_evaluators
+from jaxaug.training import Record, fit_population, init_population, make_eval_step, make_train_step, split_evaluators
 
 BUDGETS = (0.1, 0.2, 0.4)
 
@@ -45,10 +44,10 @@ def measure_candidates(job: Job) -> Measured:
     """Returns, for every candidate and seed: affinity, test accuracy, and losses and accuracies epoch by epoch."""
     job.announce("all candidates")
     config, began = job_config(job), time.monotonic()
-    dataset = searched_dataset(config)
-    candidates = {str(policy): made(policy, dataset) for policy in default_candidates(dataset.shape)}
+    dataset = search_dataset(config)
+    candidates = {str(policy): build_policy(policy, dataset) for policy in default_candidates(dataset.shape)}
     augments = checked_candidates(candidates, dataset.shape, dataset.num_classes)
-    recipe = parts(config, dataset)
+    recipe = training_parts(config, dataset)
     model, optimizer, normalize = recipe["model"], recipe["optimizer"], recipe["normalize"]
     strategy = always(chain(), in_state=True)
     keys = jnp.stack([jax.random.key(seed) for seed in range(job.seeds)])

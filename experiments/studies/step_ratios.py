@@ -6,11 +6,11 @@ import jax
 
 from experiments.benchmark.steps import step_call
 from experiments.benchmark.timing import keep_freed_memory, seconds_in_turns
-from experiments.run.build import built_augmentation, built_model, built_strategy
+from experiments.run.build import build_augmentation, build_model, build_strategy
 from experiments.studies.recipe import arm_options, job_config
 from experiments.studies.study import Job, Measured
 from experiments.studies.train_population import measure_config, whole_of
-from jaxaug.training.device_data import device_split, gathered_batch
+from jaxaug.training import device_split, gathered_batch
 
 TURNS = 15
 
@@ -44,8 +44,8 @@ def step_ratios(job: Job) -> dict[str, float]:
     batch = gathered_batch(device_split(dataset.train), index, dataset.num_classes)
     calls = {
         name: step_call(
-            built_model(config, dataset.num_classes),
-            built_strategy(config, built_augmentation(config, dataset)),
+            build_model(config, dataset.num_classes),
+            build_strategy(config, build_augmentation(config, dataset)),
             None,
             batch,
         )

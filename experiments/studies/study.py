@@ -181,7 +181,7 @@ class RunStoppedError(Exception):
 
 def make_line(job: Job, scale: str, measured: Measured, data: dict[str, Any]) -> Line:
     """Returns the line of a measured arm; `scale` may name overrides after the scale."""
-    from experiments.run.directory import environment
+    from experiments.run.provenance import environment
 
     return {
         "study": job.study.name,

@@ -12,14 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.run.build import Parts, built_parts, thinned, whole_dataset
+from experiments.run.build import Parts, build_parts, load_dataset, subsample
 from experiments.run.config import Config, DataConfig
 from experiments.run.console import warnings_as_notes
 from experiments.studies.recipe import job_config
 from experiments.studies.study import Job, Measured
 from jaxaug.data import Dataset
-from jaxaug.training import TrainState, fit_population
-from jaxaug.training.loop import Record
+from jaxaug.training import Record, TrainState, fit_population
 from jaxaug.training.variables import HEAD
 
 
@@ -57,9 +56,9 @@ def train_population(config: Config, seeds: Sequence[int], trunks: Sequence[Trai
       trunks: trained states, one per seed, whose features are kept while new classifiers are trained.
     """
     whole = whole_of(config)
-    datasets = [thinned(whole, dataclasses.replace(config, seed=seed)) for seed in seeds]
+    datasets = [subsample(whole, dataclasses.replace(config, seed=seed)) for seed in seeds]
     with warnings_as_notes():
-        parts = built_parts(config, whole, datasets[0], trained="all" if trunks is None else "head")
+        parts = build_parts(config, whole, datasets[0], trained="all" if trunks is None else "head")
     states = list(map(jax.jit(parts.init), map(jax.random.key, seeds)))
     if trunks is not None:
         states = [_on_trunk(state, trunk) for state, trunk in zip(states, trunks, strict=True)]
@@ -93,7 +92,7 @@ def whole_of(config: Config) -> Dataset:
 
 @functools.lru_cache(maxsize=1)
 def _loaded(data: DataConfig) -> Dataset:
-    return whole_dataset(Config(data=data))
+    return load_dataset(Config(data=data))
 
 
 def measure_population(job: Job) -> Measured:

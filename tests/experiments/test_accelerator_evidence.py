@@ -16,7 +16,14 @@ from experiments.accelerator.evidence.images import dataset_of, decoded
 from experiments.accelerator.evidence.queue import arms, rehearsed
 from experiments.accelerator.evidence.training import Trainer
 from experiments.accelerator.item import Options
-from experiments.run.build import built, built_augmentation, built_dataset, built_model, built_optimizer, built_strategy
+from experiments.run.build import (
+    build_augmentation,
+    build_dataset,
+    build_experiment,
+    build_model,
+    build_optimizer,
+    build_strategy,
+)
 from experiments.train import parsed
 from jaxaug import load
 from jaxaug.training import fit
@@ -34,7 +41,7 @@ def small(method: str, seed: int = 0, regime: str = "short"):
 def test_the_data_of_a_method_is_augmented_and_selected(method):
     config = Arm("short", method).config(NOISE, "full", 8)
     dataset = load(NOISE)
-    strategy = built_strategy(config, built_augmentation(config, dataset))
+    strategy = build_strategy(config, build_augmentation(config, dataset))
     batch = {"image": jnp.full((4, 8, 8, 3), 0.5), "label": jnp.eye(10)[:4], "index": jnp.arange(4)}
     selected, _, metrics = strategy.select(jax.random.key(0), strategy.init(200), batch, lambda b: b["label"][:, 0])
     assert selected["image"].shape == (4, 8, 8, 3)
@@ -46,10 +53,10 @@ def test_the_networks_take_the_layers_of_the_arms():
     networks = {(config.model, config.regularizer, config.pool): config for config in configs}
     assert len(networks) == 4
     for config in networks.values():
-        initial = functools.partial(built_model(config, 10).init_with_output, train=False)
+        initial = functools.partial(build_model(config, 10).init_with_output, train=False)
         logits, variables = jax.eval_shape(initial, jax.random.key(0), jnp.zeros((2, 32, 32, 3)))
         assert logits.shape == (2, 10)
-        assert built_optimizer(config, 50_000).init(variables["params"])
+        assert build_optimizer(config, 50_000).init(variables["params"])
 
 
 def test_the_command_of_an_item_trains_its_arm():
@@ -106,7 +113,7 @@ def test_a_seed_trains_by_the_programs_of_another_as_it_would_by_its_own():
     trainer.prepare(second)
     found = trainer.trained(second)
     assert len(trainer.train_steps) == len(trainer.eval_steps) == 1
-    alone = built(second)
+    alone = build_experiment(second)
     _, records = fit(
         alone.state, alone.train_step, alone.eval_step, alone.dataset,
         epochs=2, batch_size=50, engine="loop", eval_every=2,
@@ -122,7 +129,7 @@ def test_a_seed_trains_by_the_programs_of_another_as_it_would_by_its_own():
 def test_seeds_of_few_examples_have_subsets_and_programs_of_their_own():
     trainer, configs = Trainer(), [small("crop and flip", seed, "few") for seed in (0, 1)]
     for config in configs:
-        np.testing.assert_array_equal(dataset_of(config).train.images, built_dataset(config).train.images)
+        np.testing.assert_array_equal(dataset_of(config).train.images, build_dataset(config).train.images)
         trainer.trained(config)
     assert len(trainer.train_steps) == len(trainer.eval_steps) == 2
 

@@ -4,7 +4,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from experiments.run.call_syntax import named_function, parse_call
+from experiments.run.call_syntax import parse_call, resolve_call
 
 
 def test_a_bare_name_has_no_options():
@@ -44,7 +44,7 @@ def test_what_is_written_as_a_call_is_read_back(options):
     ],
 )
 def test_anything_else_is_refused_in_one_sentence(text):
-    with pytest.raises(ValueError, match=r"name or name\(option=value, ...\) is expected; got") as error:
+    with pytest.raises(ValueError, match=r"expected name or name\(option=value, ...\); got") as error:
         parse_call(text)
     assert "\n" not in str(error.value)
 
@@ -62,8 +62,8 @@ def test_unknown_names_and_options_suggest_the_nearest():
     def crop(key, images, *, padding=4):
         return images
 
-    assert named_function("crop(padding=2)", {"crop": crop}, "augmentation") == (crop, {"padding": 2})
+    assert resolve_call("crop(padding=2)", {"crop": crop}, "augmentation") == (crop, {"padding": 2})
     with pytest.raises(ValueError, match="unknown augmentation 'crp'; did you mean 'crop'"):
-        named_function("crp", {"crop": crop}, "augmentation")
+        resolve_call("crp", {"crop": crop}, "augmentation")
     with pytest.raises(ValueError, match="unknown option of crop 'pading'; did you mean 'padding'"):
-        named_function("crop(pading=2)", {"crop": crop}, "augmentation")
+        resolve_call("crop(pading=2)", {"crop": crop}, "augmentation")

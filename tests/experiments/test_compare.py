@@ -99,7 +99,7 @@ def test_a_run_that_is_not_finished_is_compared_up_to_its_last_epoch(tmp_path, c
     (tmp_path / "part" / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in part) + '{"epoch": 4, "st')
     assert compare.main([str(tmp_path / "full"), str(tmp_path / "part"), "--output", str(tmp_path)]) == 0
     out = capsys.readouterr().out
-    note = f"{tmp_path / 'part'} is not finished: it has 3 of 4 epochs; its row is of epoch 2."
+    note = f"{tmp_path / 'part'} is not finished: it has 3 of 4 epochs; its row shows epoch 2."
     assert note in out
     assert note in (tmp_path / "compare.md").read_text()
     row = rows_of(out)[1]
@@ -147,15 +147,18 @@ def bad(tmp_path_factory):
 @pytest.mark.parametrize(
     ("runs", "sentence"),
     [
-        ([], "no run is given; the directory of at least one run of experiments.train is expected."),
-        (["nowhere"], "there is no directory ROOT/nowhere; that of a run of experiments.train is expected."),
-        (["file"], "there is no directory ROOT/file;"),
-        (["empty"], "ROOT/empty holds no run: there is no ROOT/empty/config.json."),
-        (["unmeasured"], "ROOT/unmeasured has no metrics; a run with at least one epoch in ROOT/unmeasured/metrics"),
-        (["a", "wine"], "runs on one dataset are expected; ROOT/a is on digits, ROOT/wine on wine."),
-        (["a", "a/../a"], "ROOT/a/../a is given twice; each run is expected once."),
-        (["a", "again"], "ROOT/a and ROOT/again have one config and one seed, so they are one measurement;"),
-        (["a", "untested"], "runs that were tested after one and the same epoch are expected; ROOT/a, ROOT/untested"),
+        ([], "no runs were given; expected at least one run directory of experiments.train."),
+        (["nowhere"], "ROOT/nowhere is not a directory; expected a run directory of experiments.train."),
+        (["file"], "ROOT/file is not a directory;"),
+        (["empty"], "ROOT/empty is not a run directory: it has no config.json."),
+        (
+            ["unmeasured"],
+            "ROOT/unmeasured has no metrics; expected a run with at least one epoch in ROOT/unmeasured/metrics",
+        ),
+        (["a", "wine"], "expected runs on the same dataset; ROOT/a is on digits, ROOT/wine on wine."),
+        (["a", "a/../a"], "ROOT/a/../a is listed twice; list each run once."),
+        (["a", "again"], "ROOT/a and ROOT/again have the same config and seed, so they are one measurement;"),
+        (["a", "untested"], "expected runs that were all tested after some common epoch; ROOT/a, ROOT/untested"),
     ],
 )
 def test_bad_input_is_one_sentence_and_writes_nothing(runs, sentence, bad, tmp_path, capsys):

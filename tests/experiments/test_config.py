@@ -13,11 +13,11 @@ import pytest
 
 from experiments.configs import DEFAULT, config_names, named_config
 from experiments.run.build import (
-    built_augmentation,
-    built_model,
-    built_optimizer,
-    built_scorer,
-    built_strategy,
+    build_augmentation,
+    build_model,
+    build_optimizer,
+    build_scorer,
+    build_strategy,
     normalization,
 )
 from experiments.run.config import Config, DataConfig, OptimizerConfig, ScoreConfig, as_json, from_json
@@ -43,7 +43,7 @@ def test_a_path_and_milestones_survive_json():
 def test_a_config_of_another_form_is_a_value_error(damage):
     data = as_json(Config())
     damage(data)
-    with pytest.raises(ValueError, match="no config of this version"):
+    with pytest.raises(ValueError, match="not a valid config for this version"):
         from_json(data)
 
 
@@ -63,14 +63,14 @@ def test_the_parts_of_a_named_config_can_be_built(name):
         "image": jnp.full((4, *dataset.shape), 0.5),
         "label": jax.nn.one_hot(jnp.arange(4) % 2, dataset.num_classes),
     }
-    strategy = built_strategy(config, built_augmentation(config, dataset))
+    strategy = build_strategy(config, build_augmentation(config, dataset))
     selected, _, metrics = strategy.select(jax.random.key(0), strategy.init(8), batch, lambda b: b["label"][:, 0])
     assert selected["label"].shape == batch["label"].shape
     assert metrics["augmented"] == 1
-    model = built_model(config, dataset.num_classes)
+    model = build_model(config, dataset.num_classes)
     if len(getattr(model.trunk, "layers", ())) < 30:  # deeper ones take long to trace, and are in tests/models
         variables = jax.eval_shape(lambda k: model.init(k, selected["image"]), jax.random.key(0))
-        built_optimizer(config, 8).init(variables["params"])
+        build_optimizer(config, 8).init(variables["params"])
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_the_parts_of_a_named_config_can_be_built(name):
 def test_a_regularizer_can_be_chosen_as_data(text, expected):
     config = Config(regularizer=text, remat=True)
     assert from_json(json.loads(json.dumps(as_json(config)))) == config
-    parts = built_model(dataclasses.replace(config, model="wrn_10_1"), 3).trunk.parts
+    parts = build_model(dataclasses.replace(config, model="wrn_10_1"), 3).trunk.parts
     assert parts.regularizer(keep_prob=0.25) == expected
     assert parts.remat
 
@@ -95,12 +95,12 @@ def test_a_regularizer_can_be_chosen_as_data(text, expected):
         ("ShakeDrip", "unknown regularizer 'ShakeDrip'; did you mean 'ShakeDrop'"),
         ("ShakeDrop(nois=1)", "unknown option of ShakeDrop 'nois'"),
         ("StochasticDepth(name='x')", "unknown option of StochasticDepth 'name'"),
-        ("StochasticDepth(keep_prob=0.5)", "keep_prob of a regularizer follows from its place in the network; got"),
+        ("StochasticDepth(keep_prob=0.5)", "the keep_prob of a regularizer is set by the network; remove it from"),
     ],
 )
 def test_a_regularizer_that_is_none_is_refused_in_one_sentence(text, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)):
-        built_model(Config(model="wrn_10_1", regularizer=text), 3)
+        build_model(Config(model="wrn_10_1", regularizer=text), 3)
 
 
 def test_pooling_convolution_and_classifier_can_be_chosen_as_data():
@@ -111,12 +111,12 @@ def test_pooling_convolution_and_classifier_can_be_chosen_as_data():
         head="RotatedDense",
     )
     assert from_json(json.loads(json.dumps(as_json(config)))) == config
-    variables = jax.eval_shape(lambda k: built_model(config, 3).init(k, jnp.ones((2, 8, 8, 3))), jax.random.key(0))
+    variables = jax.eval_shape(lambda k: build_model(config, 3).init(k, jnp.ones((2, 8, 8, 3))), jax.random.key(0))
     names = {part.key for path, _ in jax.tree_util.tree_leaves_with_path(variables["params"]) for part in path}
     assert {"sigma", "guide"} <= names
     assert set(variables["params"]["classifier"]) == {"kernel"}
-    with pytest.raises(ValueError, match="window of a pool follows from its place in the network; got 'GaussianPool"):
-        built_model(Config(model="resnet20", pool="GaussianPool(window=(3, 3))"), 3)
+    with pytest.raises(ValueError, match="the window of a pool is set by the network; remove it from 'GaussianPool"):
+        build_model(Config(model="resnet20", pool="GaussianPool(window=(3, 3))"), 3)
 
 
 def test_scores_and_thresholds_can_be_chosen_as_data():
@@ -125,19 +125,19 @@ def test_scores_and_thresholds_can_be_chosen_as_data():
         score=ScoreConfig(dtype="bfloat16", resolution=2, every=3),
     )
     assert from_json(json.loads(json.dumps(as_json(config)))) == config
-    strategy = built_strategy(config, lambda key, batch: {**batch, "image": batch["image"] + 1})
+    strategy = build_strategy(config, lambda key, batch: {**batch, "image": batch["image"] + 1})
     batch = {"image": jnp.zeros((8, 1)), "label": jnp.eye(8)}
     out, _, _ = strategy.select(jax.random.key(0), strategy.init(8), batch, lambda b: jnp.arange(8.0))
     np.testing.assert_array_equal(out["image"][:, 0], [1, 1, 0, 0, 0, 0, 0, 0])
     for wrong in ("quantil(q=0.5)", "quantile(p=0.5)", "high"):
         with pytest.raises(ValueError, match="unknown"):
-            built_strategy(dataclasses.replace(config, strategy=f"self_paced(threshold='{wrong}')"), lambda k, b: b)
+            build_strategy(dataclasses.replace(config, strategy=f"self_paced(threshold='{wrong}')"), lambda k, b: b)
 
 
 def test_a_small_network_scores_at_full_resolution_only():
     config = Config(score=ScoreConfig(model="mlp", resolution=2))
-    with pytest.raises(ValueError, match=r"--score\.resolution is for the network itself"):
-        built_scorer(config, 10, lambda x: x, None)
+    with pytest.raises(ValueError, match=r"--score\.resolution applies to the trained network"):
+        build_scorer(config, 10, lambda x: x, None)
 
 
 def test_the_default_is_one_of_the_names():
@@ -149,7 +149,7 @@ def test_the_default_is_one_of_the_names():
 def test_mean_stands_for_the_mean_color_of_the_training_images():
     dataset = load("synthetic:8x8x3,10,64")
     config = Config(augment=("cutout(size=16, fill='mean')",))
-    out = built_augmentation(config, dataset)(jax.random.key(0), {"image": jnp.zeros((1, 8, 8, 3))})
+    out = build_augmentation(config, dataset)(jax.random.key(0), {"image": jnp.zeros((1, 8, 8, 3))})
     erased = np.asarray(out["image"]).reshape(-1, 3)
     assert np.isin(erased[:, 0], [0.0, dataset.mean[0]]).all()
     np.testing.assert_allclose(erased.max(0), dataset.mean, rtol=1e-6)
@@ -166,10 +166,10 @@ def test_never_takes_no_augmentation_and_options_reach_the_mixing():
     dataset = load("synthetic:8x8x3,10,64")
     batch = {"image": jnp.asarray(dataset.train.images[:8], jnp.float32), "label": jnp.eye(10)[:8]}
     config = Config(mix="ricap(image_mixing=False, beta=1.0)", strategy="never")
-    strategy = built_strategy(config, built_augmentation(config, dataset))
+    strategy = build_strategy(config, build_augmentation(config, dataset))
     assert strategy.select(jax.random.key(0), (), batch, lambda batch: batch["label"][:, 0])[0] is batch
-    mixed = built_augmentation(config, dataset)(jax.random.key(0), batch)
+    mixed = build_augmentation(config, dataset)(jax.random.key(0), batch)
     np.testing.assert_array_equal(mixed["image"], batch["image"])
     assert (np.asarray(mixed["label"]).max(1) < 1).any()
     with pytest.raises(ValueError, match="unknown strategy"):
-        built_strategy(dataclasses.replace(config, strategy="nevr"), lambda k, b: b)
+        build_strategy(dataclasses.replace(config, strategy="nevr"), lambda k, b: b)

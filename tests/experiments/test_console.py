@@ -1,4 +1,4 @@
-"""What a command shows on the terminal."""
+"""What a command prints."""
 
 import io
 import pathlib
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from experiments.run.console import Terminal
+from experiments.run.console import Console
 from jaxaug.training import Progress
 
 SCRIPTS = pathlib.Path(__file__).parents[2] / "experiments"
@@ -27,41 +27,45 @@ def progress(step: int) -> Progress:
 
 
 def test_an_epoch_is_one_line(capsys):
-    Terminal(quiet=True).epoch(RECORD, 10)
+    Console(quiet=True).epoch(RECORD, 10)
     assert capsys.readouterr().out == (
         "epoch  2/10  train loss 1.250 accuracy 0.500  test loss 0.750 accuracy 0.8125  12,346 examples/s  3.2 s\n"
     )
 
 
 def test_an_epoch_without_a_test_says_nothing_of_it(capsys):
-    Terminal(quiet=True).epoch({**RECORD, "test_loss": None, "test_accuracy": None}, 10)
+    Console(quiet=True).epoch({**RECORD, "test_loss": None, "test_accuracy": None}, 10)
     assert "test" not in capsys.readouterr().out
 
 
 def test_the_bar_shows_loss_accuracy_speed_and_remaining_time(monkeypatch):
     window = Window()
     monkeypatch.setattr(sys, "stderr", window)
-    terminal = Terminal(quiet=False)
-    terminal.progress(progress(3))
-    terminal.progress(progress(7))
+    console = Console(quiet=False)
+    console.progress(progress(3))
+    console.progress(progress(7))
     shown = window.getvalue()
     assert "epoch 2/10" in shown
     assert "7/10" in shown
     assert "loss 1.500, accuracy 0.250" in shown
     assert "examples/s" in shown
     assert "<" in shown  # tqdm's elapsed<remaining
-    terminal.clear()
-    terminal.progress(progress(1))  # of the next epoch: a new bar
+    console.clear()
+    console.progress(progress(1))  # of the next epoch: a new bar
     assert "1/10" in window.getvalue()
-    terminal.clear()
+    console.clear()
 
 
 @pytest.mark.parametrize("quiet", [True, False])
 def test_there_is_no_bar_in_a_log(capsys, quiet):
-    terminal = Terminal(quiet=quiet)  # the error stream is captured, so it is no window
-    terminal.progress(progress(3))
-    terminal.clear()
+    console = Console(quiet=quiet)  # the error stream is captured, so it is not a terminal
+    console.progress(progress(3))
+    console.clear()
     assert capsys.readouterr() == ("", "")
+
+
+# Programs that are started through another module.
+STARTED_BY = {"experiments.studies.papers": "experiments.reproduce"}
 
 
 @pytest.mark.parametrize(
@@ -70,6 +74,7 @@ def test_there_is_no_bar_in_a_log(capsys, quiet):
 def test_help_says_what_one_types(path):
     names = [name for name in path.relative_to(SCRIPTS.parent).with_suffix("").parts if not name.startswith("__")]
     typed = ".".join(names)
-    if names[1] == "benchmark" and len(names) == 3:  # by one command, which takes their name
+    typed = STARTED_BY.get(typed, typed)
+    if names[1] == "benchmark" and len(names) == 3:  # started by the one command experiments.benchmark
         typed = f"experiments.benchmark {names[2]}"
     assert re.search(rf'prog=f?"python -m {re.escape(typed)}[" ]', path.read_text())

@@ -17,7 +17,7 @@ from test_compare import rows_of, written
 from experiments import explain, train
 from experiments.figures import attention_maps
 from experiments.run import trainer
-from experiments.run.build import built, normalization
+from experiments.run.build import build_experiment, normalization
 from experiments.run.config import Config, DataConfig
 from experiments.run.load_runs import load_runs
 from jaxaug.explain import (
@@ -48,12 +48,12 @@ def trained_and_not(tmp_path_factory):
     first, second = root / "first", root / "second"
     parts, states = [], []
     with pytest.MonkeyPatch.context() as patch:
-        build, fit = train.built, trainer.fit
-        patch.setattr(train, "built", lambda *a, **k: parts.append(build(*a, **k)) or parts[-1])
+        build, fit = train.build_experiment, trainer.fit
+        patch.setattr(train, "build_experiment", lambda *a, **k: parts.append(build(*a, **k)) or parts[-1])
         patch.setattr(trainer, "fit", lambda *a, **k: states.append(fit(*a, **k)) or states[-1])
         assert train.main([*TINY, "--run-dir", str(first)]) == 0
     written(second, UNTRAINED)
-    parts.append(built(UNTRAINED))
+    parts.append(build_experiment(UNTRAINED))
     with Checkpoints(second / "checkpoints") as checkpoints:
         checkpoints.save(dataclasses.replace(parts[1].state, step=jnp.int32(12)), {})
     return (first, second), parts, (states[0][0].average, parts[1].state.variables)
@@ -82,15 +82,15 @@ def networks(trained_and_not):
 
 @pytest.fixture(autouse=True)
 def each_run_read_once(monkeypatch, memory):
-    """Spares the tests the same reading again and again."""
-    read = explain.trained
+    """Reads each run only once for all tests."""
+    read = explain.load_network
 
     def remembered(run, data):
         key = (run.path, str(data))
         memory[key] = memory[key] if key in memory else read(run, data)
         return memory[key]
 
-    monkeypatch.setattr(explain, "trained", remembered)
+    monkeypatch.setattr(explain, "load_network", remembered)
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +152,7 @@ def test_numbers_are_the_means_of_direct_computation(method, layer, of, count, r
         runs, networks = runs[:1], networks[:1]  # once is enough for what differs between methods
     assert explain.main([*map(str, runs), *options, "--output", str(output)]) == 0
     page = output.with_suffix(".md").read_text()
+    words = " ".join(page.split())
     header, *rows = rows_of(page)
     assert rows_of(capsys.readouterr().out) == [header, *rows]
     titles = [", ".join(title) for title in explain.titles(load_runs(runs))]
@@ -167,7 +168,7 @@ def test_numbers_are_the_means_of_direct_computation(method, layer, of, count, r
             np.testing.assert_allclose([float(x) for x in text.split(" ± ")], mean_and_error(values), atol=0.00051)
         assert row[4] == str(int((maps.max(axis=(1, 2)) <= 0).sum()))
     assert f"python -m experiments.explain {' '.join(map(str, runs))}" in page
-    assert f"{len(index)} of the 359 images of the test split, spread evenly" in page
+    assert f"{len(index)} of the 359 images of the test split, spread evenly" in words
     with Image.open(output) as picture:
         assert np.asarray(picture.convert("L")).std() > 20
 
@@ -196,15 +197,15 @@ def test_the_sheet_has_overlays_boxes_and_words(runs, networks, tmp_path, monkey
             predicted = int(probability.argmax())
             np.testing.assert_allclose(cell.picture, pictures[i], atol=1e-4)
             assert list(cell.box) == boxes[i].tolist()
-            assert cell.right == (predicted == labels[i])
-            first, *others = cell.words.split("\n")
-            assert first == f"{predicted} ({probability[predicted]:.2f}), {'right' if cell.right else 'wrong'}"
-            if not cell.right:
+            assert cell.correct == (predicted == labels[i])
+            first, *others = cell.caption.split("\n")
+            assert first == f"{predicted} ({probability[predicted]:.2f}), {'correct' if cell.correct else 'wrong'}"
+            if not cell.correct:
                 assert others[0] == f"map of {labels[i]} ({probability[labels[i]]:.2f})"
             assert ("no evidence" in others) == (maps[i].max() <= 0)
             np.testing.assert_allclose(row[0].picture, np.repeat(images[i], 3, axis=-1), atol=1e-6)
-            assert row[0].words == f"{labels[i]} (test {i})"
-    assert {row[column].right for row in rows for column in (1, 2)} == {True, False}
+            assert row[0].caption == f"{labels[i]} (test {i})"
+    assert {row[column].correct for row in rows for column in (1, 2)} == {True, False}
 
 
 def test_runs_are_only_read_and_the_weights_are_those_of_inference(runs, networks):
@@ -237,14 +238,14 @@ def test_a_run_that_is_not_finished_is_explained_and_said_to_be(runs, networks, 
     assert explain.main([str(copy), *few]) == 0
     out = capsys.readouterr().out
     assert rows_of(out)[1][0] == "run"
-    assert f"{copy} is not finished: it has 1 of 2 epochs; its weights are of step 6." in out
+    assert f"{copy} is not finished: it has 1 of 2 epochs; its weights are from step 6." in out
     classes = len(set(networks[0][2].test.labels[[0, 179]].tolist()))
-    assert f"The images measured are of {classes} of 10 classes; a larger --measured takes more." in out
+    assert f"The measured images show {classes} of 10 classes; increase --measured to cover more." in out
 
 
 def test_the_place_of_the_data_can_be_another(runs, monkeypatch):
     places = []
-    monkeypatch.setattr(attention_maps, "built_dataset", lambda config: places.append(config.data) or 1 / 0)
+    monkeypatch.setattr(attention_maps, "build_dataset", lambda config: places.append(config.data) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         explain.main([str(runs[0]), "--of", "label", "--data-dir", "elsewhere"])
     assert places == [dataclasses.replace(DATA, data_dir=pathlib.Path("elsewhere"))]
@@ -263,24 +264,24 @@ def others(tmp_path_factory):
 @pytest.mark.parametrize(
     ("names", "options", "sentence"),
     [
-        (["nowhere"], [], "there is no directory OTHERS/nowhere;"),
-        ([], [], "no run is given;"),
-        (["wine"], [], "runs on images are expected; OTHERS/wine is on wine, which has none."),
-        (["FIRST", "wine"], [], "runs on one dataset are expected; FIRST is on digits, OTHERS/wine on wine."),
-        (["mlp"], [], "networks with maps of features are expected; OTHERS/mlp has mlp, without any."),
-        (["bare"], [], "a run with a checkpoint is expected; of OTHERS/bare, there is no checkpoint that can be read"),
+        (["nowhere"], [], "OTHERS/nowhere is not a directory;"),
+        ([], [], "no runs were given;"),
+        (["wine"], [], "expected runs on images; OTHERS/wine is on wine, which has none."),
+        (["FIRST", "wine"], [], "expected runs on the same dataset; FIRST is on digits, OTHERS/wine on wine."),
+        (["mlp"], [], "expected networks with feature maps; OTHERS/mlp has mlp, which has none."),
+        (["bare"], [], "expected a run with a checkpoint; for OTHERS/bare, there is no checkpoint that can be read"),
         (["FIRST"], ["--of", "eight"], "unknown class 'eight'; known: 0, 1,"),
-        (["FIRST"], ["--indices", "0", "359"], "--indices takes places in [0, 358] of this split; got 359."),
-        (["FIRST"], ["--indices", "1", "--images", "2"], "either --images or --indices is expected; got 2 and (1,)."),
+        (["FIRST"], ["--indices", "0", "359"], "expected --indices in [0, 358] for this split; got 359."),
+        (["FIRST"], ["--indices", "1", "--images", "2"], "expected either --images or --indices; got 2 and (1,)."),
         (["FIRST"], ["--images", "0"], "experiments.explain takes --images of at least 1; got 0."),
         (["FIRST"], ["--measured", "1"], "experiments.explain takes --measured of at least 2; got 1."),
-        (["FIRST"], ["--split", "validation"], "--split takes one of train, test for FIRST; got validation."),
-        (["FIRST", "SECOND"], ["--split", "train"], "runs with the same images in their train split are expected;"),
-        (["FIRST"], ["--layer", "trunk/bn3"], "--layer is for grad_cam and guided_grad_cam, cam is of the last"),
+        (["FIRST"], ["--split", "validation"], "expected --split train or test for FIRST; got validation."),
+        (["FIRST", "SECOND"], ["--split", "train"], "expected runs with the same images in their train split;"),
+        (["FIRST"], ["--layer", "trunk/bn3"], "--layer applies to grad_cam and guided_grad_cam, not to cam"),
         (
             ["FIRST"],
             ["--method", "grad_cam", "--layer", "trunk/bn5"],
-            "FIRST cannot be explained in this way: unknown layer of Network 'trunk/bn5'; did you mean 'trunk/bn4'?",
+            "FIRST cannot be explained with these options: unknown layer of Network 'trunk/bn5'; did you mean",
         ),
     ],
 )
@@ -305,7 +306,7 @@ def test_another_network_than_that_of_the_checkpoint_is_refused(runs, tmp_path, 
     (copy / "config.json").write_text(json.dumps(config | {"model": "cnn(width=3)"}))
     assert explain.main([str(copy), "--of", "label"]) == 2
     error = capsys.readouterr().err
-    assert f"a run with a checkpoint is expected; of {copy}, the checkpoint" in error
+    assert f"expected a run with a checkpoint; for {copy}, the checkpoint" in error
     assert "is of another network" in error
     assert len(error.splitlines()) == 1
 

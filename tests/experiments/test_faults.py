@@ -15,7 +15,7 @@ import pytest
 from test_resume import ARGUMENTS, ended, outcome, started, wait_for_epoch
 
 from experiments import train
-from experiments.run.console import Terminal
+from experiments.run.console import Console
 from experiments.run.directory import RunDirectory, replace_text
 from jaxaug.training import Progress, complete_steps
 
@@ -57,7 +57,7 @@ def assert_stopped_in_one_sentence(process, output, path, reason):
     assert reason in lines[0]
     assert str(path) in lines[0]
     steps = complete_steps(path / "checkpoints")
-    assert f"the last good checkpoint is of step {steps[-1]}. " in lines[0]
+    assert f"the last checkpoint is at step {steps[-1]}. " in lines[0]
     assert lines[1] == f"  python -m experiments.train --resume {path}"
 
 
@@ -86,8 +86,8 @@ def test_an_epoch_that_cannot_be_written_down_is_one_sentence_and_measured_again
     assert train.main([*WINE, "--epochs", "3", "--run-dir", str(path)]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
-        f"error: {path / 'metrics.jsonl'}: No space left on device. The run stopped; the last good checkpoint is of "
-        "step 5. Once that is mended, go on with:",
+        f"error: {path / 'metrics.jsonl'}: No space left on device. The run stopped; the last checkpoint is at step 5. "
+        "Fix this, then resume with:",
         f"  python -m experiments.train --resume {path}",
     ]
     monkeypatch.setattr(RunDirectory, "append_record", append)
@@ -238,13 +238,13 @@ def test_a_clock_that_is_set_back_changes_no_rate(tmp_path, monkeypatch):
 
 def test_the_bar_keeps_time_when_the_clock_is_set_back(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    terminal, clock = Terminal(quiet=False), time.time
-    terminal.progress(Progress(1, 2, 1, 10, 64, {"loss": 1.0, "accuracy": 0.5}))
+    console, clock = Console(quiet=False), time.time
+    console.progress(Progress(1, 2, 1, 10, 64, {"loss": 1.0, "accuracy": 0.5}))
     monkeypatch.setattr(time, "time", lambda: clock() - 86400.0)
-    terminal._bar._time = time.time  # tqdm has a name of its own for it
+    console._bar._time = time.time  # tqdm has a name of its own for it
     time.sleep(0.2)
-    terminal.progress(Progress(1, 2, 2, 10, 128, {"loss": 1.0, "accuracy": 0.5}))
+    console.progress(Progress(1, 2, 2, 10, 128, {"loss": 1.0, "accuracy": 0.5}))
     shown = capsys.readouterr().err.rsplit("accuracy 0.500, ")[-1].split(" examples/s")[0]
     assert 128 / 600 < float(shown.replace(",", "")) <= 128 / 0.2
-    assert 0.2 <= terminal._bar.format_dict["elapsed"] < 600
-    terminal.clear()
+    assert 0.2 <= console._bar.format_dict["elapsed"] < 600
+    console.clear()

@@ -17,16 +17,16 @@ import numpy as np
 import pytest
 
 from experiments.fuzzing import __main__ as command
-from experiments.fuzzing import fuzzing
-from experiments.fuzzing.checkpoints import CONFIG, DESCRIPTION, forged, saved_state
-from experiments.fuzzing.fuzzing import Target, fault_of, outcome
+from experiments.fuzzing import harness
+from experiments.fuzzing.checkpoints import CONFIG, DESCRIPTION, forged, save_state
+from experiments.fuzzing.harness import Target, fault_of, run_target
 from experiments.fuzzing.images import OTHERS, png
 from experiments.fuzzing.mutation import TOKENS, mutated, mutated_tree
 from experiments.fuzzing.watch import Watch, time_limit
 from experiments.run import directory as run_directory
 from experiments.run.call_syntax import one_line, parse_call
 from experiments.run.config import Config, as_json, from_json
-from experiments.run.policy import policy_in, with_policy_of_file
+from experiments.run.policy import apply_policy_file, read_policy
 from jaxaug.data import load
 from jaxaug.data.decoding import decoded
 from jaxaug.training import Checkpoints
@@ -47,11 +47,11 @@ def test_every_reader_answers_with_a_value_or_a_sentence(targets, tmp_path):
     )
     assert run.returncode == 0, run.stdout + run.stderr[-2_000:]
     for name, target in targets.items():
-        counts = re.search(rf"^{re.escape(name)}: (\d+) accepted, (\d+) refused", run.stdout, re.MULTILINE)
+        counts = re.search(rf"^{re.escape(name)}: (\d+) accepted, (\d+) rejected", run.stdout, re.MULTILINE)
         assert counts is not None, run.stdout
-        accepted, refused = map(int, counts.groups())
-        assert accepted + refused == command.inputs_of(target, 4000)
-        assert min(accepted, refused) > 0
+        accepted, rejected = map(int, counts.groups())
+        assert accepted + rejected == command.input_count(target, 4000)
+        assert min(accepted, rejected) > 0
     assert "There are no violations." in page.read_text()
 
 
@@ -94,9 +94,9 @@ FAULTS = {
     "subprocess.Popen": lambda: subprocess.run(["true"], check=True),
     "pickle.find_class": lambda: pickle.loads(b"cos\nsystem\n."),
     "import ": lambda: (sys.modules.pop("colorsys", None), __import__("colorsys")),
-    "an empty sentence": raising(ValueError("")),
+    "an empty message": raising(ValueError("")),
     "more than one line": raising(ValueError("a\u2028b")),
-    "a sentence of more than": raising(TypeError("x" * 9_999)),
+    "a message of more than": raising(TypeError("x" * 9_999)),
     "a traceback": raising(ValueError('File "x.py", line 3')),
 }
 
@@ -104,15 +104,15 @@ FAULTS = {
 @pytest.mark.parametrize("words", FAULTS)
 def test_a_fault_of_a_reader_is_found(words, tmp_path):
     target = Target("planted", 1.0, lambda rng, folder: None, lambda given: FAULTS[words](), seconds=0.2)
-    found = outcome(target, 2, seed=0, folder=tmp_path)
+    found = run_target(target, 2, seed=0, folder=tmp_path)
     assert any(words in violation for violation in found.violations), found.violations
     assert min(found.first.values()) == 0
 
 
 def test_too_much_memory_is_found(tmp_path, monkeypatch):
     peaks = iter([1.0, 1.5])
-    monkeypatch.setattr(fuzzing, "peak_memory", lambda: next(peaks))
-    found = outcome(Target("planted", 1.0, lambda *_: None, lambda given: None), 3, seed=0, folder=tmp_path)
+    monkeypatch.setattr(harness, "peak_memory", lambda: next(peaks))
+    found = run_target(Target("planted", 1.0, lambda *_: None, lambda given: None), 3, seed=0, folder=tmp_path)
     assert list(found.violations) == ["memory grows by more than 0.25 GiB"]
     assert found.memory == 0.5
 
@@ -125,8 +125,8 @@ def test_a_reader_without_faults_has_none(tmp_path):
         if len(os.listdir("/")):
             raise FileNotFoundError("there is no x.")
 
-    found = outcome(Target("sound", 1.0, lambda rng, folder: folder, read), 5, seed=0, folder=tmp_path)
-    assert (found.accepted, found.refused, found.sentences) == (0, 5, {"there is no x."})
+    found = run_target(Target("sound", 1.0, lambda rng, folder: folder, read), 5, seed=0, folder=tmp_path)
+    assert (found.accepted, found.rejected, found.messages) == (0, 5, {"there is no x."})
     assert not found.violations
 
 
@@ -135,7 +135,7 @@ def test_a_reader_without_faults_has_none(tmp_path):
 
 def test_an_input_follows_from_seed_target_and_number(targets, tmp_path):
     for name in ("calls of functions", "configs", "command lines", "images"):
-        one, two, other = (repr(targets[name].given(random.Random(seed), tmp_path)) for seed in ("a", "a", "b"))
+        one, two, other = (repr(targets[name].generate(random.Random(seed), tmp_path)) for seed in ("a", "a", "b"))
         assert one == two
         assert one != other
 
@@ -166,9 +166,9 @@ def test_the_page_counts_what_was_found(tmp_path, capsys, monkeypatch):
 
 
 def test_the_page_names_violations(targets):
-    found = fuzzing.Outcome(accepted=9, refused=0)
-    found.violated(3, "KeyError: 'x'")
-    found.violated(7, "KeyError: 'x'")
+    found = harness.Outcome(accepted=9, rejected=0)
+    found.add_violation(3, "KeyError: 'x'")
+    found.add_violation(7, "KeyError: 'x'")
     text = command.page({"configs": (targets["configs"], found)}, command.Command())
     assert "- configs, 2 times, first at input 3: `KeyError: 'x'`" in text
 
@@ -232,13 +232,13 @@ def test_calls_that_python_cannot_make_data_of_are_refused(text):
         (lambda d: d["optimizer"].update(clip_norm=float("inf")), "optimizer.clip_norm is inf"),
         (lambda d: d["optimizer"].update(milestones={"1": 2}), "optimizer.milestones is"),
         (lambda d: d.update({"a\nb" * 500: 1}), "unexpected keyword argument 'a ba b"),
-        (lambda d: d.update(data=["ab"]), "no config of this version"),
+        (lambda d: d.update(data=["ab"]), "not a valid config for this version"),
     ],
 )
 def test_a_config_of_other_types_is_refused_in_one_sentence(change, words):
     data = as_json(Config())
     change(data)
-    with pytest.raises(ValueError, match="no config of this version") as error:
+    with pytest.raises(ValueError, match="not a valid config for this version") as error:
         from_json(data)
     assert words in str(error.value)
     assert not fault_of(str(error.value))
@@ -253,10 +253,10 @@ def test_an_integer_of_any_size_stands_for_a_number():
 def test_names_of_policy_files_stand_on_one_line(tmp_path):
     for name in ("a\nb.json", "x" * 300 + ".json", "a\0.json", "."):
         with pytest.raises(ValueError, match="cannot be read") as error:
-            policy_in(tmp_path / name)
+            read_policy(tmp_path / name)
         assert not fault_of(str(error.value))
-    with pytest.raises(ValueError, match=r"stands for all of --augment and --mix; got a b beside it\.") as error:
-        with_policy_of_file(Config(augment=("x.json", "a\nb")), Config())
+    with pytest.raises(ValueError, match=r"replaces --augment and --mix; remove a b\.") as error:
+        apply_policy_file(Config(augment=("x.json", "a\nb")), Config())
 
 
 def test_text_in_a_sentence_is_on_one_line_and_short():
@@ -281,14 +281,14 @@ def test_text_in_a_sentence_is_on_one_line_and_short():
 def test_a_config_file_that_holds_no_run_is_refused_in_one_sentence(text, tmp_path):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ValueError, match=r"config\.json cannot be read: ") as error:
-        run_directory.stored_run(tmp_path)
+        run_directory.read_run(tmp_path)
     assert not fault_of(str(error.value))
 
 
 @pytest.mark.parametrize("name", ["a\nb", "x" * 300, "x" * 9_000])
 def test_a_path_of_no_run_stands_on_one_line(name, tmp_path):
-    with pytest.raises(ValueError, match=r"holds no run|cannot be read") as error:
-        run_directory.stored_run(tmp_path / name)
+    with pytest.raises(ValueError, match=r"is not a run directory|cannot be read") as error:
+        run_directory.read_run(tmp_path / name)
     assert not fault_of(str(error.value))
 
 
@@ -341,7 +341,7 @@ def test_a_line_break_in_the_name_of_a_file_does_not_break_the_sentence(tmp_path
 )
 @pytest.mark.filterwarnings("ignore:the checkpoint of step 0 cannot be read")
 def test_a_forged_description_of_a_checkpoint_is_refused_in_one_sentence(change, error, tmp_path):
-    state = saved_state(tmp_path / "checkpoints")
+    state = save_state(tmp_path / "checkpoints")
     description = tmp_path / "checkpoints" / DESCRIPTION
     about = json.loads(description.read_text())
     del about["sha256"]

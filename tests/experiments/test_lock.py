@@ -8,11 +8,14 @@ import sys
 
 import pytest
 
-from experiments.run.lock import LOCK, check_no_run_under_way, sole_run
+from experiments.run.lock import LOCK, check_unlocked, lock_directory
 
-HOLD = (
-    "import pathlib, sys; from experiments.run.lock import sole_run\nwith sole_run(pathlib.Path(sys.argv[1])): input()"
-)
+HOLD = """
+import pathlib, sys
+from experiments.run.lock import lock_directory
+with lock_directory(pathlib.Path(sys.argv[1])):
+    input()
+"""
 
 
 def holding(path):
@@ -25,10 +28,10 @@ def holding(path):
 
 def refused(path):
     """Returns what a second run is told."""
-    with pytest.raises(ValueError, match="a run is under way in") as told, sole_run(path):
+    with pytest.raises(ValueError, match="another run is using") as told, lock_directory(path):
         pass
-    with pytest.raises(ValueError, match="a run is under way in") as checked:
-        check_no_run_under_way(path)
+    with pytest.raises(ValueError, match="another run is using") as checked:
+        check_unlocked(path)
     assert str(checked.value) == str(told.value)
     return str(told.value)
 
@@ -52,8 +55,8 @@ def test_a_process_that_is_killed_holds_nothing(tmp_path):
     process.kill()
     process.communicate(timeout=60)
     assert (tmp_path / LOCK).exists()
-    check_no_run_under_way(tmp_path)
-    with sole_run(tmp_path):
+    check_unlocked(tmp_path)
+    with lock_directory(tmp_path):
         assert f"process {os.getpid()} on " in refused(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -69,7 +72,7 @@ def test_a_lock_that_was_taken_away_while_it_was_opened_is_not_taken_for_one(tmp
         flock(file, how)
 
     monkeypatch.setattr(fcntl, "flock", late)
-    with sole_run(tmp_path):
+    with lock_directory(tmp_path):
         assert len(calls) == 2
         refused(tmp_path)
 
@@ -79,14 +82,14 @@ def test_without_locks_in_the_file_system_a_run_goes_on(tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", none)
-    with sole_run(tmp_path):
+    with lock_directory(tmp_path):
         pass
 
 
 def test_a_directory_below_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(ValueError, match=r"a run cannot be kept in .*file/run: Not a directory; "),
-        sole_run(tmp_path / "file" / "run"),
+        pytest.raises(ValueError, match=r"cannot create the run directory .*file/run: Not a directory; "),
+        lock_directory(tmp_path / "file" / "run"),
     ):
         pass

@@ -11,7 +11,7 @@ from experiments.figures.cards import __main__ as command
 from experiments.figures.cards.drawing import DPI, WIDTH
 from experiments.figures.cards.layers import disentangled_convolution, gaussian_pooling
 from experiments.figures.cards.logits import rotated, rotation_regularization
-from experiments.figures.cards.whom import importance_sampled, self_paced
+from experiments.figures.cards.strategies import importance_sampled, self_paced
 from jaxaug import rotated_logits
 
 CARDS = pathlib.Path(__file__).parents[2] / "docs/methods"

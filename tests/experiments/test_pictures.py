@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 import jaxaug
+from experiments import gallery as command
 from experiments.figures import gallery
 from experiments.figures import ricap as ricap_picture
 from experiments.figures.curves import draw_curves
@@ -51,7 +52,7 @@ def test_the_gallery_draws_three_settings_of_each_function(tmp_path, monkeypatch
     out = tmp_path / "new" / "gallery.png"
     drawn = ["cutout", "gaussian_noise", "ricap"]
     monkeypatch.setattr("sys.argv", ["gallery", "--out", str(out), "--functions", *drawn, "--photos", "1"])
-    assert gallery.main() == 0
+    assert command.main() == 0
     assert "3 functions" in capsys.readouterr().out
     with Image.open(out) as picture:
         pixels = np.asarray(picture)
@@ -76,6 +77,6 @@ def test_every_setting_of_the_gallery_is_an_option_of_its_function():
 
 def test_an_unknown_function_is_refused_before_anything_is_drawn(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["gallery", "--out", str(tmp_path / "x.png"), "--functions", "cutot"])
-    assert gallery.main() == 2
+    assert command.main() == 2
     assert "did you mean 'cutout'?" in capsys.readouterr().err
     assert not (tmp_path / "x.png").exists()

@@ -59,7 +59,7 @@ def leaves(state):
 def stored(path, step):
     """Returns the state of a checkpoint, as another reader finds it."""
     directory = RunDirectory(path)
-    state = build.built(from_json(directory.config())).state
+    state = build.build_experiment(from_json(directory.config())).state
     with Checkpoints(directory.checkpoints, config=directory.config()) as checkpoints:
         restored, _ = checkpoints.restore(state)
     assert int(restored.step) == step
@@ -80,7 +80,7 @@ def test_a_run_is_rewound_and_ends_after_the_same_epochs(tmp_path, monkeypatch, 
     assert train.main([*WINE, "--run-dir", str(path)]) == 0
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "became non-finite at step 7. Rewound to step 5, with other draws (1 of at most 3 times)." in error
+    assert "became non-finite at step 7. Rewound to step 5 with a new random key (rewind 1 of at most 3)." in error
     assert [(r["epoch"], r["step"]) for r in records(path)] == [(1, 5), (2, 10), (3, 15)]
     before, again = given
     # Everything but the key is as the checkpoint had it: weights, momentum, average, what the strategy remembers.
@@ -108,7 +108,7 @@ def test_without_a_checkpoint_the_run_begins_anew_and_drops_what_it_had_measured
     unlucky(monkeypatch, 7)
     path = tmp_path / "run"
     assert train.main([*WINE, "--checkpoint-every", "3", "--run-dir", str(path)]) == 0
-    assert "Begun anew, with other draws (1 of at most 3 times)." in capsys.readouterr().err
+    assert "Restarted from scratch with a new random key (rewind 1 of at most 3)." in capsys.readouterr().err
     assert [r["epoch"] for r in records(path)] == [1, 2, 3]
     for one, other in zip(leaves(given[0]), leaves(given[1]), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -121,27 +121,27 @@ def test_after_so_many_rewinds_the_run_stops(tmp_path, capsys, given):
     assert train.main(arguments) == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
-    assert "(1 of at most 2 times)" in lines[0]
-    assert "(2 of at most 2 times)" in lines[1]
-    assert f"The run stopped after 2 rewinds; there is no checkpoint yet, in {path}." in lines[2]
+    assert "(rewind 1 of at most 2)" in lines[0]
+    assert "(rewind 2 of at most 2)" in lines[1]
+    assert f"The run in {path} stopped after 2 rewinds; there is no checkpoint yet." in lines[2]
     assert len({tuple(key_numbers(state)) for state in given}) == 3
     assert not (path / "summary.json").exists()
 
 
 def test_a_signal_while_it_is_rewound_stops_the_run_which_can_be_resumed(tmp_path, monkeypatch, capsys):
     unlucky(monkeypatch, 7)
-    path, built = tmp_path / "run", trainer.built
+    path, built = tmp_path / "run", trainer.build_experiment
 
     def interrupted(*args, **kwargs):
         os.kill(os.getpid(), signal.SIGINT)
         return built(*args, **kwargs)
 
-    monkeypatch.setattr(trainer, "built", interrupted)
+    monkeypatch.setattr(trainer, "build_experiment", interrupted)
     assert train.main([*WINE, "--run-dir", str(path)]) == 128 + signal.SIGINT
     output = capsys.readouterr()
     assert "Rewound to step 5" in output.err
     assert "Stopped at step 5." in output.out
-    monkeypatch.setattr(trainer, "built", built)
+    monkeypatch.setattr(trainer, "build_experiment", built)
     assert train.main(["--resume", str(path), "--quiet", "--on-nonfinite", "rewind"]) == 0
     assert [r["epoch"] for r in records(path)] == [1, 2, 3]
     assert json.loads((path / "summary.json").read_text())["steps"] == 15

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.run.build import built_augmentation
+from experiments.run.build import build_augmentation
 from experiments.run.config import Config
-from experiments.run.policy import Policy, policy_in, policy_json, with_policy_of_file
+from experiments.run.policy import Policy, apply_policy_file, policy_json, read_policy
 from experiments.search import __main__ as script
 from experiments.search import choices
 from experiments.search.candidates import default_candidates
-from experiments.search.refined import bounds, magnitudes, with_magnitudes
+from experiments.search.refine import bounds, magnitudes, with_magnitudes
 from jaxaug import data
 from jaxaug.search.candidates import checked_candidates
 
@@ -27,7 +27,7 @@ def test_the_default_candidates_are_at_least_forty_of_the_library() -> None:
         dataset = data.load(name)
         policies = default_candidates(dataset.shape)
         assert len({str(policy) for policy in policies}) == len(policies) >= least
-        config = {str(p): built_augmentation(Config(augment=p.augment, mix=p.mix), dataset) for p in policies}
+        config = {str(p): build_augmentation(Config(augment=p.augment, mix=p.mix), dataset) for p in policies}
         assert len(checked_candidates(config, dataset.shape, dataset.num_classes)) == len(policies)
 
 
@@ -43,7 +43,7 @@ def test_what_wins_is_a_policy_that_training_takes(
     written = json.loads((tmp_path / "search.json").read_text())
     assert [row["candidate"] for row in written["candidates"]] == [str(policy) for policy in FEW]
     best = max(written["candidates"], key=lambda row: row["scores"])["candidate"]
-    config = with_policy_of_file(Config(augment=(str(tmp_path / "search.json"),)), Config())
+    config = apply_policy_file(Config(augment=(str(tmp_path / "search.json"),)), Config())
     assert str(Policy(config.augment, config.mix)) == best
     assert (tmp_path / "search.png").read_bytes().startswith(b"\x89PNG")
 
@@ -91,15 +91,15 @@ def test_a_policy_file_stands_for_augment_and_mix(tmp_path: pathlib.Path) -> Non
     path = tmp_path / "p.json"
     policy = Policy(("rotate(degrees=5.0)",), "mixup")
     path.write_text(json.dumps({"policy": policy_json(policy)}))
-    assert policy_in(path) == policy
+    assert read_policy(path) == policy
     given, mixing = Config(augment=(str(path),)), Config(mix="cutmix")
-    config = with_policy_of_file(given, Config())
+    config = apply_policy_file(given, Config())
     assert (config.augment, config.mix) == (policy.augment, policy.mix)
-    assert with_policy_of_file(dataclasses.replace(given, mix="cutmix"), mixing) == config
-    assert with_policy_of_file(mixing, Config()) == mixing
+    assert apply_policy_file(dataclasses.replace(given, mix="cutmix"), mixing) == config
+    assert apply_policy_file(mixing, Config()) == mixing
     for more in ({"mix": "ricap"}, {"augment": (str(path), "flip_left_right")}):
         with pytest.raises(ValueError, match="stands for all of --augment and --mix"):
-            with_policy_of_file(dataclasses.replace(given, **more), mixing)
+            apply_policy_file(dataclasses.replace(given, **more), mixing)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_what_is_no_policy_file_is_said(tmp_path: pathlib.Path, text: str) -> No
     path = tmp_path / "p.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=r"policy file .*p\.json"):
-        policy_in(path)
+        read_policy(path)
 
 
 def line() -> dict[str, Any]:

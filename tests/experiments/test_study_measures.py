@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.run.build import always_shaken, built_factory
+from experiments.run.build import layer_factory
+from experiments.run.components import always_shaken
 from experiments.run.config import Config, DataConfig, OptimizerConfig
 from experiments.run.downsample import downsample
 from experiments.run.policy import Policy
@@ -79,7 +80,7 @@ def test_images_are_averaged_over_squares_of_pixels() -> None:
 
 def test_without_the_switch_the_gate_never_opens() -> None:
     assert always_shaken(keep_prob=0.75) == ShakeDrop(0.0)
-    assert built_factory("regularizer", "always_shaken(alpha=(0.0, 1.0))")(keep_prob=1.0) == ShakeDrop(0.0, (0.0, 1.0))
+    assert layer_factory("regularizer", "always_shaken(alpha=(0.0, 1.0))")(keep_prob=1.0) == ShakeDrop(0.0, (0.0, 1.0))
 
 
 def test_step_costs_are_relative_to_the_first_arm_and_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import shlex
 
 import pytest
 
-from experiments.run.build import built_model
+from experiments.run.build import build_model
 from experiments.run.config import DataConfig
 from experiments.studies import all_studies, report
 from experiments.studies.jsonl import read_jsonl
@@ -87,7 +87,7 @@ def test_commands_are_understood(study):
     for command in {line["command"] for line in lines_of(study)}:
         python, m, module, *options = shlex.split(command)
         assert (python, m, module) == ("python", "-m", "experiments.train")
-        built_model(parsed_config(tuple(option for option in options if option != "{policy}")), 10)
+        build_model(parsed_config(tuple(option for option in options if option != "{policy}")), 10)
 
 
 @every_study
@@ -103,7 +103,7 @@ def test_studies_are_well_formed(study):
             assert len(set(map(tuple, options))) == len(options)
             for each in options:
                 config = parsed_config(tuple(option for option in each if option != "{policy}"))
-                built_model(config, 10)
+                build_model(config, 10)
                 epochs = study.overrides(block, scale).epochs
                 assert epochs in (None, config.epochs)
                 assert all(milestone < config.epochs for milestone in config.optimizer.milestones)

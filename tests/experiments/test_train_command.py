@@ -61,7 +61,7 @@ def test_a_run_directory_is_never_overwritten(finished, capsys):
 
 def test_resuming_a_run_that_has_ended_says_so(finished, capsys):
     assert train.main(["--resume", str(finished)]) == 0
-    assert "has ended" in capsys.readouterr().out
+    assert "is already finished" in capsys.readouterr().out
 
 
 def unfinished_copy(finished, path):
@@ -109,7 +109,7 @@ def test_without_any_checkpoint_the_run_begins_anew(finished, tmp_path, capsys):
     (path / "summary.json").unlink()
     shutil.rmtree(path / "checkpoints")
     assert train.main(["--resume", str(path), "--quiet"]) == 0
-    assert "begins anew" in capsys.readouterr().out
+    assert "starting from scratch" in capsys.readouterr().out
     assert_same_run(path, finished)
 
 
@@ -140,7 +140,7 @@ def test_a_checkpoint_of_another_config_is_refused(finished, tmp_path, capsys):
         ),
         (["--optimizer.learning-rate", "-1"], "learning_rate in (0, inf); got -1"),
         (["--epochs", "0"], "epochs in (0, inf); got 0"),
-        (["--resume", "nowhere"], "nowhere holds no run"),
+        (["--resume", "nowhere"], "nowhere is not a run directory"),
         (["--data.name", "folder:nowhere"], "nowhere"),
     ],
 )

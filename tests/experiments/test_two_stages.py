@@ -58,7 +58,9 @@ def test_a_resumed_second_stage_needs_its_own_checkpoint_only(stages, tmp_path, 
     shutil.copytree(second, copy)
     (copy / "summary.json").unlink()
     shutil.rmtree(last_checkpoint(copy))
-    monkeypatch.setattr("experiments.run.build.with_features", lambda *_: pytest.fail("the first stage was asked for"))
+    monkeypatch.setattr(
+        "experiments.run.build.restore_trunk_of_run", lambda *_: pytest.fail("the first stage was asked for")
+    )
     assert train.main(["--resume", str(copy), "--quiet"]) == 0
     assert outcome(copy) == outcome(second)
 
@@ -77,8 +79,11 @@ def test_without_a_checkpoint_the_second_stage_begins_anew_from_the_first(stages
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (["--model", "cnn"], "--features-from takes a run with the same trunk; in FIRST, model is 'cnn(width=2)', not"),
-        (["--features-from", "nowhere"], "nowhere holds no run"),
+        (
+            ["--model", "cnn"],
+            "--features-from expects a run with the same trunk; in FIRST, model is 'cnn(width=2)', not",
+        ),
+        (["--features-from", "nowhere"], "nowhere is not a run directory"),
         (["--logit-adjustment", "-1"], "--logit-adjustment in [0, inf); got -1"),
         (["--features-from", "EMPTY"], "there is no checkpoint that can be read in"),
     ],

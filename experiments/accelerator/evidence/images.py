@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
-from experiments.run.build import thinned
+from experiments.run.build import subsample
 from experiments.run.config import Config, DataConfig
 from jaxaug import data
 from jaxaug.data.encoded import EncodedImages, Stored
@@ -19,7 +19,7 @@ _CHUNK = 1000
 
 
 def dataset_of(config: Config) -> data.Dataset:
-    """Returns the dataset of `experiments.run.build.built_dataset`, decoded only once for all configs."""
+    """Returns the dataset of `experiments.run.build.build_dataset`, decoded only once for all configs."""
     return (
         _thinned(config.data, config.seed) if is_thinned(config) else decoded(config.data.name, config.data.image_size)
     )
@@ -32,7 +32,7 @@ def is_thinned(config: Config) -> bool:
 
 @functools.lru_cache(maxsize=8)
 def _thinned(config: DataConfig, seed: int) -> data.Dataset:
-    return thinned(decoded(config.name, config.image_size), Config(data=config, seed=seed))
+    return subsample(decoded(config.name, config.image_size), Config(data=config, seed=seed))
 
 
 @functools.lru_cache(maxsize=2)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.accelerator.evidence.images import dataset_of, is_thinned
-from experiments.run.build import Experiment, built
+from experiments.run.build import Experiment, build_experiment
 from experiments.run.config import Config
 from jaxaug.training import TIMES, EvalStep, Hooks, TrainStep, data_mesh, fit, in_memory_evaluators
 
@@ -102,7 +102,7 @@ class Trainer:
 
     def _compiled(self, config: Config) -> Experiment:
         """Returns the experiment, its programs compiled by one step and one evaluation of a copy of its state."""
-        experiment = built(config, dataset=dataset_of(config))
+        experiment = build_experiment(config, dataset=dataset_of(config))
         train_step = self.train_steps.setdefault(_but_for_its_seed(config), experiment.train_step)
         eval_step = self.eval_steps.setdefault(_inference(config), experiment.eval_step)
         new = train_step is experiment.train_step

@@ -10,7 +10,7 @@ from experiments.accelerator.speed.scales import Sizes, sizes
 from experiments.accelerator.speed.steps import CLASSES, Setting, setup, steps
 from experiments.accelerator.speed.strategies import plain_setting
 from experiments.accelerator.speed.turns import Contender, ratio, ratio_quartiles, row, times_in_turns
-from experiments.benchmark.fit_in_turns import seconds_beside_fit
+from experiments.benchmark.fit_in_turns import seconds_with_fit
 from experiments.benchmark.members import Setting as Population
 from jaxaug.data import Dataset, Split
 from jaxaug.training import make_eval_step
@@ -70,7 +70,7 @@ def fit_and_bare_step(size: Sizes, setting: Setting) -> dict[str, Any]:
         return step()
 
     jax.block_until_ready(bare())
-    seconds = seconds_beside_fit(
+    seconds = seconds_with_fit(
         initial(jax.random.key(0)),
         train_step,
         make_eval_step(model),

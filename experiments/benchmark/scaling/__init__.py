@@ -1,6 +1,6 @@
-"""Streams, devices and checkpoints beside doing without: `python -m experiments.benchmark scaling --folder DIR`.
+"""The cost of streams, devices and checkpoints: `python -m experiments.benchmark scaling --folder DIR`.
 
-DIR/train/<class>/*.jpg are small images, all of one size.
+DIR/train/<class>/*.jpg are small images of the same size.
 """
 
 import dataclasses
@@ -13,20 +13,23 @@ import tyro
 from experiments.benchmark.scaling import devices
 from experiments.benchmark.scaling.checkpoints import checkpoints
 from experiments.benchmark.scaling.command import Command
-from experiments.benchmark.scaling.streams import hiding, large_images, small_images
+from experiments.benchmark.scaling.streams import large_images, overlap, small_images
 from experiments.benchmark.timing import header, provenance, ratio_row
 from jaxaug.training import cpu_count
 
 
-def several_devices(command: Command) -> list[str]:
-    """Returns the rows of one device beside several simulated ones, which share one core, or all of them."""
+def device_rows(command: Command) -> list[str]:
+    """Returns the rows of one device and of several simulated ones that share one core, or all cores."""
     first, *others = command.numbers
-    of = f"{command.trained.model}, batch {command.trained.batch_size}, {command.trained.side} x {command.trained.side}"
-    rows, times, told = [header(f"seconds per step of `fit` to those on {first} device, {of}")], [], {}
+    setting = (
+        f"{command.trained.model}, batch {command.trained.batch_size}, {command.trained.side} x {command.trained.side}"
+    )
+    rows = [header(f"seconds per step of `fit` / on {first} device, {setting}")]
+    times, collectives = [], {}
     for cores in command.cores:
         where = "on one core" if cores == 1 else f"on {cores or cpu_count()} cores"
         trained = dataclasses.replace(command.trained, cores=cores)
-        seconds, told = devices.seconds_by_devices(command.numbers, trained, command.turns)
+        seconds, collectives = devices.seconds_by_devices(command.numbers, trained, command.turns)
         rows += [
             ratio_row(f"{number} devices {where}", seconds[number], seconds[first], "at most 1.15") for number in others
         ]
@@ -37,9 +40,9 @@ def several_devices(command: Command) -> list[str]:
         f"Milliseconds per step, by devices: {'; '.join(times)}. Collective operations in the compiled step:",
         "",
     ]
-    for number, kinds in told.items():
-        said = ", ".join(f"{count} {kind} of {size:,} bytes together" for kind, (count, size) in kinds.items())
-        rows.append(f"- {number}: {said or 'none'}")
+    for number, kinds in collectives.items():
+        operations = ", ".join(f"{count} {kind} of {size:,} bytes in total" for kind, (count, size) in kinds.items())
+        rows.append(f"- {number}: {operations or 'none'}")
     return rows
 
 
@@ -53,16 +56,16 @@ def main() -> None:
     for size in ((375, 500), (750, 1000)):
         with tempfile.TemporaryDirectory() as directory:
             print("\n" + "\n".join(large_images(command, size, pathlib.Path(directory))), flush=True)
-    print("\n" + "\n".join(hiding(command)), flush=True)
-    print("\n## Devices\n\n" + "\n".join(several_devices(command)), flush=True)
+    print("\n" + "\n".join(overlap(command)), flush=True)
+    print("\n## Devices\n\n" + "\n".join(device_rows(command)), flush=True)
     print("\n## Checkpoints\n\n" + "\n".join(checkpoints(command)), flush=True)
 
 
 def processor() -> str:
-    """Returns what the system says that the processor is."""
-    about = pathlib.Path("/proc/cpuinfo")
-    lines = about.read_text().splitlines() if about.is_file() else []
+    """Returns the name of the processor as the system reports it."""
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     speed = f" at {float(fields['cpu MHz']) / 1000:.1f} GHz" if "cpu MHz" in fields else ""
     numbers = f" (family {fields['cpu family']}, model {fields['model']})" if "cpu family" in fields else ""
-    return f"{fields.get('model name', 'not named')}{numbers}{speed}"
+    return f"{fields.get('model name', 'unknown processor')}{numbers}{speed}"

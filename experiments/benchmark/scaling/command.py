@@ -1,4 +1,4 @@
-"""How much of streams, devices and checkpoints is measured."""
+"""The options of the benchmark."""
 
 import dataclasses
 import pathlib
@@ -8,32 +8,32 @@ from experiments.benchmark.scaling import devices
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """How much is measured."""
+    """What to measure, and for how long."""
 
     folder: pathlib.Path
-    """DIR of DIR/train/<class>/*.jpg, small images all of one size."""
+    """DIR of DIR/train/<class>/*.jpg, small images of the same size."""
     turns: int = 7
-    """Turns of each contender."""
+    """Number of turns of each contender."""
     images: int = 4096
-    """Small images decoded in a turn."""
+    """Small images decoded per turn."""
     large: int = 256
-    """Large images, decoded twice in a turn."""
+    """Large images, decoded twice per turn."""
     threads: tuple[int, ...] = (1, 2, 4)
-    """Threads that decode."""
+    """Numbers of decoding threads."""
     batch_sizes: tuple[int, ...] = (64, 256)
-    """Batches of the stream."""
+    """Batch sizes of the stream."""
     hidden_model: str = "wrn_10_1"
-    """The network that trains from the stream."""
+    """Network that trains from the stream."""
     hidden_images: int = 512
-    """The images that it trains on."""
+    """Number of images that it trains on."""
     saved_model: str = "resnet18"
-    """The network that is saved."""
+    """Network that is saved in checkpoints."""
     saved_batch_size: int = 32
-    """Its batch."""
+    """Batch size of that network."""
     saved_steps: int = 16
     """Steps between two checkpoints."""
     numbers: tuple[int, ...] = (1, 2, 8)
     """Numbers of simulated devices."""
     cores: tuple[int, ...] = (1, 0)
-    """Cores that they share; 0: all."""
+    """Numbers of cores that they share; 0 is all."""
     trained: devices.Command = dataclasses.field(default_factory=devices.Command)

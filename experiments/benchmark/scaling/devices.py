@@ -1,6 +1,6 @@
-"""Seconds per step of `fit` on as many devices as this process has, an epoch for every line that it reads.
+"""Measures seconds per step of `fit` on all devices of this process: one epoch for every line on standard input.
 
-`python -m experiments.benchmark scaling` starts one such process for each number of devices, and lets them take turns.
+`python -m experiments.benchmark scaling` starts such a process for each number of devices and gives them turns.
 """
 
 import dataclasses
@@ -36,22 +36,22 @@ _ARRAY = re.compile(r"\b(?:pred|[a-z]+(\d+))\[([\d,]*)\]")
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """What is trained."""
+    """What to train."""
 
     model: str = "wrn_10_1"
     """The network."""
     batch_size: int = 256
-    """Examples in a batch, over all devices."""
+    """Global batch size."""
     steps: int = 4
-    """Steps of an epoch."""
+    """Steps per epoch."""
     side: int = 32
-    """Side of the images."""
+    """Side length of the images."""
     cores: int = 0
-    """Take so many cores alone, where the system can be told; 0: all."""
+    """Use only this many cores, where the system supports it; 0 is all."""
 
 
-class AsAsked(Hooks):
-    """Prints the seconds per step of every epoch, and begins the next one when a line is read."""
+class EpochPerLine(Hooks):
+    """Prints the seconds per step of every epoch, and waits for a line before the next one."""
 
     ended = False
 
@@ -59,19 +59,19 @@ class AsAsked(Hooks):
         self.batch_size = batch_size
 
     def should_stop(self) -> bool:
-        """Returns whether no more lines will come."""
+        """Returns whether standard input has ended."""
         return self.ended
 
     def on_epoch(self, record: Record, state: TrainState, totals: Totals) -> None:
-        """Says how long a step took, and waits."""
+        """Prints the seconds per step, and waits for a line."""
         print(json.dumps(self.batch_size / record["examples_per_second"]), flush=True)
         self.ended = not sys.stdin.readline()
 
 
 def main() -> None:
-    """Trains for as long as it is asked to."""
+    """Trains until standard input ends."""
     command = tyro.cli(Command, description=__doc__, prog="python -m experiments.benchmark.scaling.devices")
-    if command.cores and hasattr(os, "sched_setaffinity"):  # before the threads are started, which take it over
+    if command.cores and hasattr(os, "sched_setaffinity"):  # before any threads start, since they inherit it
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: command.cores])
     examples, side = command.steps * command.batch_size, command.side
     dataset = data.load(f"synthetic:{side}x{side}x3,10,{examples}")
@@ -86,12 +86,12 @@ def main() -> None:
         epochs=epochs,
         batch_size=command.batch_size,
         eval_every=epochs,
-        hooks=AsAsked(command.batch_size),
+        hooks=EpochPerLine(command.batch_size),
     )
 
 
-class Simulated:
-    """A process that has so many CPU devices, and trains an epoch at each call."""
+class SimulatedDevices:
+    """A process with this many CPU devices that trains an epoch per call."""
 
     def __init__(self, devices: int, command: Command):
         self._dump = tempfile.TemporaryDirectory()
@@ -110,23 +110,23 @@ class Simulated:
         )
 
     def __call__(self) -> float:
-        """Returns the seconds per step of the epoch that was asked for; the first is begun unasked, and compiles."""
-        outlet = self._process.stdout
-        assert outlet is not None
-        answer = outlet.readline()
+        """Returns the seconds per step of the requested epoch; the first starts by itself, and compiles."""
+        output = self._process.stdout
+        assert output is not None
+        answer = output.readline()
         if not answer:
-            raise RuntimeError(f"a process of several devices ended with status {self._process.wait()}.")
+            raise RuntimeError(f"a process with several devices exited with status {self._process.wait()}.")
         return float(answer)
 
-    def ask(self) -> None:
-        """Begins the next epoch."""
-        inlet = self._process.stdin
-        assert inlet is not None
-        inlet.write("\n")
-        inlet.flush()
+    def start_epoch(self) -> None:
+        """Starts the next epoch."""
+        pipe = self._process.stdin
+        assert pipe is not None
+        pipe.write("\n")
+        pipe.flush()
 
     def collectives(self) -> dict[str, tuple[int, int]]:
-        """Returns how many collective operations of each kind the compiled step has, and their bytes."""
+        """Returns number and bytes of the compiled step's collective operations by kind."""
         texts = [path.read_text() for path in pathlib.Path(self._dump.name).glob("*after_optimizations.txt")]
         return collectives(max(texts, key=len))
 
@@ -137,33 +137,33 @@ class Simulated:
 
 
 def collectives(hlo: str) -> dict[str, tuple[int, int]]:
-    """Returns the collective operations in the text of a compiled program: how many of each kind, and their bytes.
+    """Returns number and bytes of the collective operations in a compiled program, by kind.
 
     Example:
       >>> collectives("%a = (f32[2,3]{1,0}, s32[]) all-reduce(%b, %c), channel_id=1")
       {'all-reduce': (1, 28)}
     """
-    found: dict[str, tuple[int, int]] = {}
+    totals: dict[str, tuple[int, int]] = {}
     for result, kind in _COLLECTIVE.findall(hlo):
         sizes = (
             math.prod(int(n) for n in dims.split(",") if n) * max(int(bits or 8) // 8, 1)
             for bits, dims in _ARRAY.findall(result)
         )
-        count, total = found.get(kind, (0, 0))
-        found[kind] = (count + 1, total + sum(sizes))
-    return found
+        count, total = totals.get(kind, (0, 0))
+        totals[kind] = (count + 1, total + sum(sizes))
+    return totals
 
 
 def seconds_by_devices(numbers: tuple[int, ...], command: Command, turns: int) -> tuple[dict[int, list[float]], Any]:
-    """Returns seconds per step by the number of devices, in turn, and what the devices tell each other in a step."""
-    processes = {number: Simulated(number, command) for number in numbers}
+    """Returns seconds per step, and collective operations, by number of devices."""
+    processes = {number: SimulatedDevices(number, command) for number in numbers}
     seconds: dict[int, list[float]] = {number: [] for number in numbers}
     try:
         for process in processes.values():
             process()
-        for turn in range(-1, turns):  # the first wakes the threads
+        for turn in range(-1, turns):  # the first turn is a warm-up
             for number, process in processes.items():
-                process.ask()
+                process.start_epoch()
                 step = process()
                 if turn >= 0:
                     seconds[number].append(step)

@@ -1,4 +1,4 @@
-"""Images decoded from disk: beside Pillow alone, as boxes beside whole, and beside training."""
+"""The cost of decoding images from disk: relative to Pillow, of random boxes, and during training."""
 
 import pathlib
 import statistics
@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from experiments.benchmark.scaling.command import Command
-from experiments.benchmark.steps import first_state
+from experiments.benchmark.steps import initial_state
 from experiments.benchmark.timing import header, ratio_row, seconds_in_turns
 from jaxaug import data
 from jaxaug.data import Split
@@ -36,7 +36,7 @@ from jaxaug.training.stream import read_batches
 
 
 def stream_call(split: Split, order: np.ndarray, threads: int, batch_size: int) -> Callable[[], None]:
-    """Returns a call that takes so many images from the stream to the device."""
+    """Returns a call that reads these images from the stream to the device."""
     reading, mesh = ReadOptions(threads=threads), data_mesh()
 
     def call() -> None:
@@ -48,7 +48,7 @@ def stream_call(split: Split, order: np.ndarray, threads: int, batch_size: int) 
 
 
 def pillow_call(paths: Sequence[Any], threads: int, decode: Callable[[Any], Any]) -> Callable[[], None]:
-    """Returns a call that decodes the files with Pillow, in threads, and does nothing else."""
+    """Returns a call that only decodes the files with Pillow, in threads."""
 
     def call() -> None:
         with ThreadPoolExecutor(threads) as pool:
@@ -59,18 +59,18 @@ def pillow_call(paths: Sequence[Any], threads: int, decode: Callable[[Any], Any]
 
 
 def whole_image(path: pathlib.Path) -> np.ndarray:
-    """Returns an image as it is in its file."""
+    """Returns the decoded image of a file."""
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
 
 
 def small_images(command: Command) -> list[str]:
-    """Returns the rows of the stream beside Pillow alone."""
+    """Returns the rows of the stream relative to Pillow."""
     split = data.load(f"folder:{command.folder}", stream=True).train
     order = np.random.default_rng(0).permutation(len(split.labels))[: command.images]
     paths = [stored.content for stored in split.images.read(split.images.index[order].tolist())]
     height, width, _ = split.images.shape_of_one
-    rows = [header(f"images/s of the stream to those of Pillow alone, {height} x {width}")]
+    rows = [header(f"images/s of the stream / Pillow only, {height} x {width}")]
     speeds = []
     for threads in command.threads:
         calls: dict[str, Callable[[], None]] = {"Pillow": pillow_call(paths, threads, whole_image)}
@@ -78,15 +78,15 @@ def small_images(command: Command) -> list[str]:
         seconds = seconds_in_turns(calls, command.turns)
         plural = "thread" if threads == 1 else "threads"
         for size in command.batch_sizes:
-            what = f"{threads} {plural} each, batch {size}"
-            rows.append(ratio_row(what, seconds["Pillow"], seconds[f"batch {size}"], "at least 0.9"))
+            label = f"{threads} {plural} each, batch {size}"
+            rows.append(ratio_row(label, seconds["Pillow"], seconds[f"batch {size}"], "at least 0.9"))
         speed = ", ".join(f"{name} {len(paths) / statistics.median(each):,.0f}" for name, each in seconds.items())
         speeds.append(f"{threads} {plural}: {speed}")
     return [*rows, "", f"Images/s, medians over {len(paths):,} images: {'; '.join(speeds)}."]
 
 
-def mosaics(folder: pathlib.Path, out: pathlib.Path, size: tuple[int, int], count: int) -> None:
-    """Writes a folder of JPEGs of (height, width) made of the small images, as rich in detail as photographs are."""
+def write_mosaics(folder: pathlib.Path, out: pathlib.Path, size: tuple[int, int], count: int) -> None:
+    """Writes JPEGs of (height, width) tiled from the small images, with as much detail as photographs."""
     small = sorted(folder.glob("train/*/*.jpg"))
     rng, first = np.random.default_rng(0), whole_image(small[0])
     down, across = (-(-side // tile) for side, tile in zip(size, first.shape, strict=False))
@@ -102,8 +102,8 @@ OUTPUT = 224
 
 
 def large_images(command: Command, size: tuple[int, int], directory: pathlib.Path) -> list[str]:
-    """Returns the rows of random boxes beside whole images."""
-    mosaics(command.folder, directory, size, command.large)
+    """Returns the rows of random boxes relative to whole images."""
+    write_mosaics(command.folder, directory, size, command.large)
     name, cores = f"folder:{directory}", cpu_count()
     whole = data.load(name, image_size=OUTPUT, stream=True).train
     boxes = data.load(name, image_size=OUTPUT, stream=True, random_crop=True).train
@@ -126,59 +126,59 @@ def large_images(command: Command, size: tuple[int, int], directory: pathlib.Pat
     }
     seconds = seconds_in_turns(calls, command.turns)
     kilobytes = statistics.mean(path.stat().st_size for path in directory.glob("train/*/*")) / 1000
-    what = f"{size[1]} x {size[0]} to {OUTPUT}"
+    label = f"{size[1]} x {size[0]} to {OUTPUT}"
     per_core = {name: len(order) / _cpu_seconds(calls[name]) for name in ("whole", "random")}
     speed = {name: len(order) / statistics.median(seconds[name]) for name in ("whole", "random")}
     return [
-        header(f"time of random boxes, {what}"),
-        ratio_row("to that of whole images", seconds["random"], seconds["whole"], "-"),
-        ratio_row("to the same boxes by Pillow, without scaling", seconds["random"], seconds["unscaled"], "-"),
+        header(f"time of random boxes, {label}"),
+        ratio_row("/ whole images", seconds["random"], seconds["whole"], "-"),
+        ratio_row("/ the same boxes by Pillow, without scaling", seconds["random"], seconds["unscaled"], "-"),
         "",
-        f"JPEGs of {what} of {kilobytes:.0f} kB: {speed['random']:,.0f} images/s as random boxes and "
+        f"JPEGs of {label} of {kilobytes:.0f} kB: {speed['random']:,.0f} images/s as random boxes and "
         f"{speed['whole']:,.0f} whole, with {cores} threads; {per_core['random']:,.0f} and {per_core['whole']:,.0f} "
-        f"images per second of a core's time. The decoder can halve {100 * scaled:.0f} % of these boxes.",
+        f"images per second of CPU time. The decoder can halve {100 * scaled:.0f} % of these boxes.",
     ]
 
 
 def _cpu_seconds(call: Callable[[], None]) -> float:
-    """Returns the time that a call takes of all cores together, a median."""
-    taken = []
+    """Returns the median CPU time of a call, summed over cores."""
+    seconds = []
     for _ in range(5):
-        began = time.process_time()
+        started = time.process_time()
         call()
-        taken.append(time.process_time() - began)
-    return statistics.median(taken)
+        seconds.append(time.process_time() - started)
+    return statistics.median(seconds)
 
 
-def hiding(command: Command) -> list[str]:
-    """Returns the row of `fit` from the stream beside `fit` from memory."""
+def overlap(command: Command) -> list[str]:
+    """Returns the row of `fit` from the stream relative to `fit` from memory."""
     folder, batch_size = f"folder:{command.folder}", min(128, command.hidden_images)
     stream = data.subset(data.load(folder, stream=True), command.hidden_images)
     memory = np.asarray(stream.train.images), stream.train.labels
-    state, steps = first_state(command.hidden_model, stream)
+    state, steps = initial_state(command.hidden_model, stream)
     mesh, epochs = data_mesh(), command.turns + 1
     seconds: dict[str, list[float]] = {"stream": [], "memory": []}
     with jax.set_mesh(mesh):
-        beside = shard_state(jax.tree.map(jnp.copy, state))
+        memory_state = shard_state(jax.tree.map(jnp.copy, state))
         options: dict[str, Any] = {"batch_size": batch_size, "num_classes": stream.num_classes}
-        runner = InMemoryRunner(steps[0], beside, device_split(Split(*memory), mesh), mesh=mesh, **options)
+        runner = InMemoryRunner(steps[0], memory_state, device_split(Split(*memory), mesh), mesh=mesh, **options)
 
     class Turns(Hooks):
         def on_epoch(self, record: Record, state: TrainState, totals: Totals) -> None:
-            nonlocal beside
+            nonlocal memory_state
             seconds["stream"].append(command.hidden_images / record["examples_per_second"])
-            began = time.perf_counter()
-            beside, done, _ = run_epoch(runner, beside, runner.zero_totals(), 0, 1, Hooks())
+            started = time.perf_counter()
+            memory_state, done, _ = run_epoch(runner, memory_state, runner.zero_totals(), 0, 1, Hooks())
             jax.block_until_ready(done)
-            seconds["memory"].append(time.perf_counter() - began)
+            seconds["memory"].append(time.perf_counter() - started)
 
     fit(state, *steps, stream, epochs=epochs, batch_size=batch_size, eval_every=epochs, hooks=Turns())
-    ours, theirs = (seconds[name][1:] for name in ("stream", "memory"))  # the first turn compiles
-    what = f"{command.hidden_model}, batch {batch_size}, {command.hidden_images:,} images"
-    speed = command.hidden_images / statistics.median(theirs)
+    stream_seconds, memory_seconds = (seconds[name][1:] for name in ("stream", "memory"))  # the first turn compiles
+    label = f"{command.hidden_model}, batch {batch_size}, {command.hidden_images:,} images"
+    speed = command.hidden_images / statistics.median(memory_seconds)
     return [
-        header("examples/s of `fit` from the stream to those from memory"),
-        ratio_row(what, theirs, ours, "-"),
+        header("examples/s of `fit` from the stream / from memory"),
+        ratio_row(label, memory_seconds, stream_seconds, "-"),
         "",
         f"From memory it trains {speed:,.0f} examples/s.",
     ]

@@ -1,1 +1,1 @@
-"""One picture for each method card that has none from elsewhere: `python -m experiments.figures.cards`."""
+"""Pictures of the method cards: `python -m experiments.figures.cards`."""

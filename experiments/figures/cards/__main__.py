@@ -14,10 +14,10 @@ import tyro
 from experiments.figures.cards.drawing import save
 from experiments.figures.cards.layers import disentangled_convolution, gaussian_pooling
 from experiments.figures.cards.logits import rotation_regularization
-from experiments.figures.cards.whom import importance_sampled, self_paced
+from experiments.figures.cards.strategies import importance_sampled, self_paced
 from jaxaug.checks import nearest
 
-# The name of a card and of its picture, and what draws it.
+# Functions that draw, by the name of the card and of its picture.
 PICTURES: dict[str, Callable[[], Any]] = {
     "self_paced": self_paced,
     "importance_sampled": importance_sampled,
@@ -29,12 +29,12 @@ PICTURES: dict[str, Callable[[], Any]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """What is drawn, and where to."""
+    """What to draw, and where."""
 
     methods: tuple[str, ...] = ()
-    """Names of method cards; all that have a picture from here by default."""
+    """Names of method cards; by default all that have a picture here."""
     out: pathlib.Path = pathlib.Path("docs/images")
-    """Folder of the PNG files."""
+    """Directory of the PNG files."""
 
 
 def main() -> int:

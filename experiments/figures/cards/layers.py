@@ -1,4 +1,4 @@
-"""The pictures of the layers that work on maps: pooling and convolution."""
+"""The pictures of the pooling and convolution layers."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ from jaxaug.layers._gaussian_pool import Prior
 
 PRIORS: dict[Prior, str] = {"gaussian": "Gaussian", "half": "half-Gaussian", "isp": "iSP"}
 
-# Compiled whole, which is faster than operation by operation.
+# Compiled as a whole, which is faster than operation by operation.
 pool = jax.jit(gaussian_pool, static_argnames=("prior", "window", "noise_level", "deterministic"))
 
 
 def gaussian_pooling(draws: int = 20_000) -> Any:
-    """Returns the figure of a photograph pooled in four ways, and of one window under three laws."""
+    """Returns the figure of a photograph pooled in four ways, and of one window under three priors."""
     side, top, left = 8, 88, 96
     window: dict[str, Any] = {"window": (side, side)}
     photograph = jnp.asarray(photographs(224)[4])[None]
@@ -41,10 +41,10 @@ def gaussian_pooling(draws: int = 20_000) -> Any:
     panels[0].plot(*corners.T, color="black", linewidth=1.5)
 
     part = photograph[:, top : top + side, left : left + side, 1:2]
-    many = jnp.tile(part, (draws, 1, 1, 1))  # every example has a draw of its own
+    many = jnp.tile(part, (draws, 1, 1, 1))  # draws are independent for each example
     values = np.asarray(part).ravel()
-    laws = below.subplots(1, len(PRIORS))
-    for axes, (prior, title) in zip(laws, PRIORS.items(), strict=True):
+    panels_of_priors = below.subplots(1, len(PRIORS))
+    for axes, (prior, title) in zip(panels_of_priors, PRIORS.items(), strict=True):
         drawn = np.asarray(pool(jax.random.key(1), many, 0.0, 1.0, prior=prior, **window)).ravel()
         bins = values.mean() + np.linspace(-0.7, 0.7, 71)
         counts, *_ = axes.hist(drawn, bins=bins, color="silver", label="draws of the pooled value")
@@ -54,12 +54,12 @@ def gaussian_pooling(draws: int = 20_000) -> Any:
         axes.set(yticks=[], xlim=(-0.4, 1.0))
         axes.set_title(f"{title}\n{np.mean(drawn > values.max()):.0%} above the maximum", fontsize=10)
         axes.spines[["left", "right", "top"]].set_visible(False)
-    below.legend(*laws[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    below.legend(*panels_of_priors[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 
 def disentangled_convolution() -> Any:
-    """Returns the figure of one structure filter under three widths, and of what it makes of a photograph."""
+    """Returns the figure of one structure filter at three widths, and of a photograph filtered with each."""
     structure = jnp.array([[2.0, 1.0, 0.0], [1.0, 0.0, -1.0], [0.0, -1.0, -2.0]])[:, :, None, None] / 4
     photograph = jnp.asarray(photographs(112)[1].mean(axis=-1))[None, :, :, None]
     impulse = jnp.zeros((1, 21, 21, 1)).at[0, 10, 10, 0].set(1.0)
@@ -76,7 +76,7 @@ def disentangled_convolution() -> Any:
     filters[0].set_title("structure filter W", fontsize=10)
     photos[0].set_xlabel("photograph")
     for place, sigma in enumerate((0.3, 0.75, 1.5), start=1):
-        # The answer to an impulse is the filter turned by half a turn.
+        # The impulse response is the filter rotated by 180 degrees.
         whole, out = filtered(impulse, sigma)[5:-5, 5:-5][::-1, ::-1], filtered(photograph, sigma)
         show(filters[place], whole, **_signed(np.abs(whole).max()))
         show(photos[place], out, **_signed(3 * out.std()))
@@ -87,12 +87,12 @@ def disentangled_convolution() -> Any:
 
 
 def _signed(limit: float) -> dict[str, Any]:
-    """Returns how numbers of both signs are shown."""
+    """Returns the options of imshow for numbers of both signs."""
     return {"cmap": "PuOr", "vmin": -limit, "vmax": limit, "interpolation": "nearest"}
 
 
 def _reach(kernel: np.ndarray) -> int:
-    """Returns the side of the least central square that holds 95 % of the absolute weights."""
+    """Returns the side of the smallest central square with 95 % of the absolute weights."""
     side, middle = 1, len(kernel) // 2
     while True:
         inner = slice(middle - side // 2, middle + side // 2 + 1)

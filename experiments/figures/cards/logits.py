@@ -1,4 +1,4 @@
-"""The picture of what a classifier makes of rotated features."""
+"""The picture of rotation regularization: features, their rotations and the logits."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 from experiments.figures.cards.drawing import BLUE, ORANGE, empty_figure
 from jaxaug import rotated_logits
 
-# Both classes are 35° apart from the feature; only their lengths differ.
+# Both classes are at 35° to the feature; only their lengths differ.
 FEATURE = np.array([0.0, 0.0, 1.6])
 CLASSES = {"head class": 2.4 * np.array([-0.574, 0.0, 0.819]), "tail class": 1.1 * np.array([0.574, 0.0, 0.819])}
 BEHIND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
@@ -17,7 +17,7 @@ COLORS = {"head class": BLUE, "tail class": ORANGE}
 
 
 def rotated(key: jax.Array, x: np.ndarray, degrees: float, draws: int) -> np.ndarray:
-    """Returns copies of x, each turned by the angle in a random direction, `[draws, D]`."""
+    """Returns copies of x, each rotated by the angle in a random direction, `[draws, D]`."""
     across = np.asarray(jax.random.normal(key, (draws, len(x))))
     across = across - np.outer(across @ x, x) / (x @ x)
     across *= np.linalg.norm(x) / np.linalg.norm(across, axis=1, keepdims=True)
@@ -40,14 +40,14 @@ def rotation_regularization(draws: int = 20_000) -> Any:
     panels = right.subplots(len(angles), 1, sharex=True)
     for axes, degrees in zip(panels, angles, strict=True):
         logits = np.asarray(drawn_logits(jax.random.key(0), features, kernel, degrees=degrees))
-        really = rotated(jax.random.key(1), x, degrees, draws) @ np.asarray(kernel)
+        explicit = rotated(jax.random.key(1), x, degrees, draws) @ np.asarray(kernel)
         for k, (name, color) in enumerate(COLORS.items()):
-            at_rest = x @ weights[k]
+            unrotated = x @ weights[k]
             axes.hist(logits[:, k], bins=bins, color=color, alpha=0.35, label="rotated_logits")
-            axes.hist(really[:, k], bins=bins, color=color, histtype="step", label="vectors really rotated")
-            axes.axvline(at_rest, color=color, linestyle=":", label="without rotation")
+            axes.hist(explicit[:, k], bins=bins, color=color, histtype="step", label="explicitly rotated vectors")
+            axes.axvline(unrotated, color=color, linestyle=":", label="without rotation")
             if degrees == 0:
-                axes.text(at_rest + 0.06, draws / 2, name, color=color)
+                axes.text(unrotated + 0.06, draws / 2, name, color=color)
         axes.text(1.0, 0.8, f"α = {degrees:.0f}°", transform=axes.transAxes, ha="right")
         axes.set(yticks=[])
         axes.spines[["left", "right", "top"]].set_visible(False)
@@ -58,7 +58,7 @@ def rotation_regularization(draws: int = 20_000) -> Any:
 
 
 def _draw_vectors(axes: Any, angles: tuple[float, ...]) -> None:
-    """Draws the feature, what it is turned to, and the two classes."""
+    """Draws the feature, its rotations, and the two classes."""
     for degrees, shade in zip(angles, ("dimgray", "darkgray"), strict=True):
         ends = rotated(jax.random.key(2), FEATURE, degrees, 40)
         for end in ends:
@@ -68,7 +68,7 @@ def _draw_vectors(axes: Any, angles: tuple[float, ...]) -> None:
     arrows = {"x": (FEATURE, "black")} | {name: (vector, COLORS[name]) for name, vector in CLASSES.items()}
     for name, (vector, color) in arrows.items():
         axes.quiver(0, 0, 0, *vector, color=color, linewidth=2.5, arrow_length_ratio=0.12)
-        # Above its end, but for the arrow that ends within the cone.
+        # Above the tip, except for the arrow that ends within the cone.
         place = {"ha": "left", "va": "top"} if name == "tail class" else {"ha": "center", "va": "bottom"}
         axes.text(*np.add(vector, (0.08, 0, 0.08)), name, color=color, bbox=BEHIND, **place)
     axes.view_init(elev=18, azim=-80)

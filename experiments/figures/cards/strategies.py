@@ -1,4 +1,4 @@
-"""The pictures of the strategies that ask the network whom to augment, and how."""
+"""The pictures of the loss-driven strategies."""
 
 import functools
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from jaxaug.training import init_state, make_optimizer, make_train_step, network
 DIGITS = {"cmap": "gray_r", "vmin": 0, "vmax": 1}
 
 
-def trained(strategy: Strategy, moments: Sequence[int]) -> tuple[dict[str, jax.Array], list[Score]]:
-    """Returns the training digits, and the losses as functions of a batch after each of these numbers of steps."""
+def train_scores(strategy: Strategy, moments: Sequence[int]) -> tuple[dict[str, jax.Array], list[Score]]:
+    """Returns the training digits, and the loss as a function of a batch after each of these numbers of steps."""
     data = jaxaug.load("digits")
     images, labels = data.train
     batch = {
@@ -30,54 +30,54 @@ def trained(strategy: Strategy, moments: Sequence[int]) -> tuple[dict[str, jax.A
     train_step, scorer = make_train_step(model, optimizer, strategy), network_scorer(model)
 
     @jax.jit
-    def stepped(state: Any, places: jax.Array) -> Any:
+    def step_once(state: Any, places: jax.Array) -> Any:
         return train_step(state, jax.tree.map(lambda leaf: leaf[places], batch))[0]
 
     losses_of = jax.jit(functools.partial(scorer.score, ()))
     order, scores = np.random.default_rng(0), []
     for step in range(1, max(moments) + 1):
-        state = stepped(state, order.choice(len(labels), 64, replace=False))
+        state = step_once(state, order.choice(len(labels), 64, replace=False))
         if step in moments:
             scores.append(functools.partial(losses_of, state.variables))
     return batch, scores
 
 
 def self_paced(moments: Sequence[int] = (5, 60, 600), threshold: float = 0.1) -> Any:
-    """Returns the figure of the same digits at three moments of training, some of them augmented."""
+    """Returns the figure of the same digits at three steps of training, some of them augmented."""
     strategy = jaxaug.self_paced(jaxaug.on_images(jaxaug.gaussian_noise, stddev=0.3), threshold=threshold)
-    batch, scores = trained(strategy, moments)
+    batch, scores = train_scores(strategy, moments)
     losses = np.asarray([score(batch) for score in scores])
-    # From the easiest to the hardest, by all moments together.
+    # From the easiest to the hardest, by the mean log loss over these steps.
     places = np.argsort(np.log(losses + 1e-9).mean(axis=0))[np.linspace(0, losses.shape[1] - 1, 10).astype(int)]
 
     figure = empty_figure(4.4)
     for part, moment, score, row in zip(figure.subfigures(len(moments), 1), moments, scores, losses, strict=True):
-        handed_on, _, metrics = strategy.select(jax.random.key(0), strategy.init(len(row)), batch, score)
+        selected, _, metrics = strategy.select(jax.random.key(0), strategy.init(len(row)), batch, score)
         share = f"{float(metrics['augmented']):.0%} of the training digits"
         title = f"after {moment} steps, {share} have a loss of at least {threshold} and are augmented"
         part.suptitle(title, x=0.005, ha="left", fontsize=10)
         for axes, place in zip(part.subplots(1, len(places)), places, strict=True):
-            image = np.asarray(handed_on["image"][place])
+            image = np.asarray(selected["image"][place])
             augmented = bool((image != batch["image"][place]).any())
             show(axes, image, frame=ORANGE if augmented else None, **DIGITS)
-            axes.set_xlabel(f"loss {row[place]:.2f}\n{'augmented' if augmented else 'as it is'}", fontsize=SMALL)
+            axes.set_xlabel(f"loss {row[place]:.2f}\n{'augmented' if augmented else 'unchanged'}", fontsize=SMALL)
     return figure
 
 
 def importance_sampled(steps: int = 60) -> Any:
-    """Returns the figure of digits, their augmented copies, and which copy of each was drawn."""
+    """Returns the figure of digits, their augmented copies, and the copy of each that was drawn."""
     examples, copies = 4, 4
     augment = jaxaug.chain(jaxaug.on_images(jaxaug.rotate, degrees=30.0), jaxaug.on_images(jaxaug.cutout, size=4))
     strategy = jaxaug.importance_sampled(jax.jit(augment), num_candidates=copies)
-    batch, (score,) = trained(strategy, [steps])
+    batch, (score,) = train_scores(strategy, [steps])
     batch = {name: values[:examples] for name, values in batch.items()}
     seen = []
 
-    def watched(scored: Any) -> jax.Array:
+    def recorded_score(scored: Any) -> jax.Array:
         seen.append((scored["image"], score(scored)))
         return seen[-1][1]
 
-    handed_on, _, _ = strategy.select(jax.random.key(0), strategy.init(examples), batch, watched)
+    selected, _, _ = strategy.select(jax.random.key(0), strategy.init(examples), batch, recorded_score)
     images, losses = (np.asarray(each).reshape(copies, examples, *each.shape[1:]) for each in seen[0])
     probabilities = np.asarray(jaxaug.importance_weights(jnp.asarray(losses)))
 
@@ -85,7 +85,7 @@ def importance_sampled(steps: int = 60) -> Any:
     grid = figure.subplots(examples, 2 + copies, width_ratios=[1] * (1 + copies) + [2])
     for i, (first, *row, bar) in enumerate(grid):
         show(first, np.asarray(batch["image"][i]), **DIGITS)
-        drawn = (images[:, i] == np.asarray(handed_on["image"][i])).all(axis=(1, 2, 3))
+        drawn = (images[:, i] == np.asarray(selected["image"][i])).all(axis=(1, 2, 3))
         for j, axes in enumerate(row):
             show(axes, images[j, i], frame=ORANGE if drawn[j] else None, **DIGITS)
             share = f"q = {probabilities[j, i]:.0%}{', drawn' if drawn[j] else ''}"
@@ -98,7 +98,7 @@ def importance_sampled(steps: int = 60) -> Any:
 
 
 def _draw_shares(axes: Any, probabilities: np.ndarray, drawn: np.ndarray) -> None:
-    """Draws a bar of length 1, parted by the probabilities of the copies."""
+    """Draws a bar of length 1, divided by the probabilities of the copies."""
     begins = np.cumsum(probabilities) - probabilities
     colors = [ORANGE if chosen else "lightgray" for chosen in drawn]
     axes.barh(0, probabilities, 0.3, begins, color=colors, edgecolor="white", linewidth=2)
