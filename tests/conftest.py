@@ -9,7 +9,21 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Compiling is what the tests, and the commands that they call, spend their time on: half of it is optimization.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
 
+import jaxlib.version
+
+# Programs this small are compiled in half the time by XLA's older emitters. (XLA ends a process whose flags it does not
+# know, and later versions do not know these.)
+if jaxlib.version.__version__.startswith("0.10."):
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1")
+
 import jax
+from compilations import (  # noqa: F401
+    pytest_addoption,
+    pytest_collection_finish,
+    pytest_runtest_logreport,
+    pytest_runtest_makereport,
+    pytest_terminal_summary,
+)
 from jaxtyping import install_import_hook
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
