@@ -55,7 +55,7 @@ def pytest_runtest_makereport() -> Iterator[None]:
     now = spent()
     report.user_properties = [*report.user_properties, ("spent", added(now, before, -1))]
     before = now
-    return report  # noqa: B901
+    return report
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

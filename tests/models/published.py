@@ -117,4 +117,5 @@ def loss_and_gradient(row: Published) -> tuple[jax.Array, Any]:
         )
         return -jax.nn.log_softmax(logits)[:, 0].mean()
 
-    return jax.jit(jax.value_and_grad(loss))(variables["params"])
+    # Operation by operation: blocks of one shape share what is compiled, which a program of all layers would not.
+    return jax.value_and_grad(loss)(variables["params"])
