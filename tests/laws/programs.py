@@ -1,4 +1,4 @@
-"""The programs that the laws look at, each compiled once for an operation, as compiling takes nearly all of the time."""
+"""The programs that the laws look at, each compiled once for an operation: compiling takes nearly all the time."""
 
 import functools
 from collections.abc import Callable
