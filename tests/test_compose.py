@@ -114,7 +114,9 @@ def test_sometimes_in_sometimes_multiplies_the_rates() -> None:
 
 
 def test_prob_of_sometimes_may_be_traced() -> None:
-    traced = jax.jit(jax.vmap(lambda prob: sometimes(added(1), prob)(KEY, zeros(64))))(np.float32([0.0, 0.3, 1.0]))
+    traced = jax.jit(jax.vmap(lambda prob: sometimes(added(1), prob)(KEY, jnp.asarray(zeros(64)))))(
+        np.float32([0.0, 0.3, 1.0])
+    )
     for prob, result in zip((0.0, 0.3, 1.0), np.asarray(traced), strict=True):
         np.testing.assert_array_equal(result, applied(sometimes(added(1), prob), zeros(64)))
 
@@ -167,7 +169,7 @@ def test_members_of_one_of_draw_independently_of_the_choice() -> None:
 
 def test_weights_of_one_of_may_be_traced() -> None:
     grid = np.float32([[1.0, 0.0, 0.0], [0.2, 0.3, 0.5]])
-    traced = jax.jit(jax.vmap(lambda weights: one_of(*MEMBERS, weights=weights)(KEY, zeros(64))))(grid)
+    traced = jax.jit(jax.vmap(lambda weights: one_of(*MEMBERS, weights=weights)(KEY, jnp.asarray(zeros(64)))))(grid)
     for weights, result in zip(grid, np.asarray(traced), strict=True):
         np.testing.assert_array_equal(result, applied(one_of(*MEMBERS, weights=weights), zeros(64)))
 
@@ -207,7 +209,7 @@ def test_everything_composes_under_jit_vmap_and_scan() -> None:
         sometimes(on_images(gaussian_noise, stddev=0.1), 0.5),
         one_of(on_pairs(mixup), on_images(flip_left_right, prob=1.0), weights=(1.0, 2.0)),
     )
-    keys, given = jax.random.split(KEY, 2), batch()
+    keys, given = jax.random.split(KEY, 2), jax.tree.map(jnp.asarray, batch())
     mapped = jax.jit(jax.vmap(augment, (0, None)))(keys, given)
     scanned = jax.jit(lambda keys: jax.lax.scan(lambda carry, key: (carry, augment(key, given)), None, keys)[1])(keys)
     for index, key in enumerate(keys):

@@ -42,7 +42,7 @@ def unused(batch: dict[str, Any]) -> NoReturn:
     raise AssertionError("nothing is scored here")
 
 
-def from_table(table: jax.Array) -> tuple[Any, Any]:
+def from_table(table: np.ndarray) -> tuple[Any, Any]:
     """Returns an augmentation whose copy j of example i has the loss table[j, i], and the score that reads it.
 
     The copy's number is what a key says, and the keys of M copies are not known here: each is one of the rows, drawn
@@ -54,7 +54,7 @@ def from_table(table: jax.Array) -> tuple[Any, Any]:
         return {**batch, "copy": jax.random.randint(key, (size,), 0, table.shape[0])}
 
     def score(batch: dict[str, Any]) -> jax.Array:
-        return table[batch["copy"], batch["index"]]
+        return jnp.asarray(table)[batch["copy"], batch["index"]]
 
     return augment, score
 
@@ -114,11 +114,11 @@ def test_uniform_weights_are_one() -> None:
 @pytest.mark.parametrize("make", [importance_sampled, max_loss])
 @pytest.mark.parametrize("num_candidates", [1, 3])
 def test_scan_draws_the_same_copies(make: Any, num_candidates: int) -> None:
-    one, other = (
+    at_once, in_turn = (
         selected(make(MIXED, num_candidates=num_candidates, scan=scan), (), batch(), brightness)[::2]
         for scan in (False, True)
     )
-    for one, other in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+    for one, other in zip(jax.tree.leaves(at_once), jax.tree.leaves(in_turn), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
