@@ -1,7 +1,6 @@
 """Color against Pillow's enhancers and Python's colorsys."""
 
 import colorsys
-import functools
 import itertools
 
 import jax
@@ -13,11 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws.interface import annotations_unchecked
 from PIL import Image, ImageEnhance
+from whole import compiled
 
-from jaxaug.augment import brightness, channel_planes, color_jitter, contrast, grayscale, hue, saturation
+from jaxaug import augment
+from jaxaug.augment import channel_planes
 from jaxaug.augment.color import random_factor
 from jaxaug.augment.jitter import jittered, jittered_in_order
 
+brightness, contrast, saturation, hue = map(
+    compiled, (augment.brightness, augment.contrast, augment.saturation, augment.hue)
+)
+color_jitter, grayscale = compiled(augment.color_jitter), compiled(augment.grayscale)
 RNG = np.random.default_rng(0)
 IMAGES = RNG.uniform(size=(4, 6, 5, 3)).astype(np.float32)
 BYTES = RNG.integers(0, 256, (4, 6, 5, 3), np.uint8)
@@ -26,7 +31,7 @@ LEVELS = st.sampled_from([0.0, 0.2, 0.5, 0.7, 1.0])
 
 
 def on_images(step):
-    return lambda images, amounts: channel_planes.on_planes(lambda p: step(p, amounts), images)
+    return jax.jit(lambda images, amounts: channel_planes.on_planes(lambda p: step(p, amounts), images))
 
 
 brightened, contrasted, saturated, hue_shifted = map(
@@ -49,7 +54,7 @@ def of_pillow(enhancer, factor):
     ],
 )
 def test_a_factor_does_what_pillow_does_up_to_its_rounding(function, enhancer, levels, factor):
-    found = 255 * np.asarray(function(jnp.asarray(BYTES / 255, jnp.float32), jnp.full(4, factor)))
+    found = 255 * np.asarray(function(np.float32(BYTES / 255), np.full(4, factor, np.float32)))
     assert np.abs(found - of_pillow(enhancer, factor)).max() <= levels
 
 
@@ -74,25 +79,24 @@ def test_without_three_channels_contrast_takes_the_mean_of_all_values():
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(LEVELS, LEVELS, LEVELS), min_size=4, max_size=4), st.floats(-0.5, 0.5))
 def test_hue_turns_as_in_colorsys(colors, turns):
-    images = jnp.asarray(colors, jnp.float32).reshape(1, 2, 2, 3)
-    found = np.asarray(HUE(images, jnp.full(1, turns, jnp.float32))).reshape(-1, 3)
+    images = np.float32(colors).reshape(1, 2, 2, 3)
+    found = np.asarray(hue_shifted(images, np.full(1, turns, np.float32))).reshape(-1, 3)
     for color, out in zip(colors, found, strict=True):
         h, s, v = colorsys.rgb_to_hsv(*color)
         np.testing.assert_allclose(out, colorsys.hsv_to_rgb((h + turns) % 1, s, v), atol=2e-6)
 
 
-HUE = jax.jit(hue_shifted)
-
-
 def test_a_whole_turn_of_hue_is_none_and_a_third_moves_the_channels():
     images = jnp.asarray(IMAGES)
-    np.testing.assert_allclose(hue_shifted(images, jnp.ones(4)), IMAGES, atol=2e-6)
-    np.testing.assert_allclose(hue_shifted(images, jnp.full(4, 1 / 3)), np.roll(IMAGES, 1, axis=3), atol=2e-6)
+    np.testing.assert_allclose(hue_shifted(images, np.ones(4, np.float32)), IMAGES, atol=2e-6)
+    np.testing.assert_allclose(
+        hue_shifted(images, np.full(4, 1 / 3, np.float32)), np.roll(IMAGES, 1, axis=3), atol=2e-6
+    )
 
 
 def test_a_gray_pixel_has_no_hue():
-    gray = jnp.full((1, 2, 2, 3), 0.4)
-    np.testing.assert_array_equal(hue_shifted(gray, jnp.full(1, 0.3)), gray)
+    gray = np.full((1, 2, 2, 3), 0.4, np.float32)
+    np.testing.assert_array_equal(hue_shifted(gray, np.full(1, 0.3, np.float32)), gray)
 
 
 @pytest.mark.parametrize("function", [brightness, contrast, saturation, hue])
@@ -114,13 +118,13 @@ def test_factors_are_uniform_and_never_negative():
 
 
 def test_brightness_draws_the_factor_that_it_applies():
-    dim = jnp.full((2000, 1, 1, 1), 0.25)
+    dim = np.full((2000, 1, 1, 1), 0.25, np.float32)
     out = 4 * np.asarray(brightness(KEY, dim, strength=0.5)).ravel()
     assert scipy.stats.kstest(out, scipy.stats.uniform(0.5, 1.0).cdf).pvalue > 1e-4
 
 
 def test_hue_turns_both_ways_uniformly():
-    red = jnp.zeros((2000, 1, 1, 3)).at[..., 0].set(1.0)
+    red = np.broadcast_to(np.float32([1, 0, 0]), (2000, 1, 1, 3))
     out = np.asarray(hue(KEY, red, strength=0.15))[:, 0, 0]
     turns = np.array([colorsys.rgb_to_hsv(*pixel)[0] for pixel in out])
     turns = np.where(turns > 0.5, turns - 1, turns)
@@ -133,9 +137,9 @@ def test_jitter_takes_its_steps_in_the_order_given():
     amounts = np.array(
         [[1.3, 0.6, 1.4, 0.1], [0.7, 1.5, 0.5, -0.2], [1.6, 1.6, 1.6, 0.3], [0.5, 0.5, 2.0, 0.05]], np.float32
     )
-    images, drawn = jnp.asarray(IMAGES), jnp.asarray(amounts)
-    ordered = channel_planes.on_planes(lambda p: jittered_in_order(p, drawn, jnp.asarray(orders)), images)
-    unordered = channel_planes.on_planes(lambda p: jittered(p, drawn), images)
+    images, drawn = IMAGES, amounts
+    ordered = ORDERED(images, drawn, jnp.asarray(orders))
+    unordered = JITTERED(images, drawn)
     for found, taken in ((ordered, orders), (unordered, np.tile(np.arange(4), (4, 1)))):
         for n in range(4):
             image = images[n : n + 1]
@@ -149,24 +153,23 @@ NAMES = ("brightness", "contrast", "saturation", "hue")
 
 @pytest.mark.parametrize("pair", list(itertools.combinations(range(4), 2)))
 def test_of_any_two_steps_either_comes_first_in_half_of_the_images(pair):
-    images = jnp.broadcast_to(jnp.asarray(IMAGES[:1, :2, :2]), (2000, 2, 2, 3))
+    images = np.broadcast_to(IMAGES[:1, :2, :2], (2000, 2, 2, 3))
     strengths = {name: (1.0 if k < 3 else 0.5) * (k in pair) for k, name in enumerate(NAMES)}
-    fixed, random = FIXED(KEY, images, **strengths), RANDOM(KEY, images, **strengths)
+    fixed, random = (np.asarray(color_jitter(KEY, images, random_order=order, **strengths)) for order in (False, True))
     differ = (np.abs(fixed - random) > 1e-5).any((1, 2, 3)).mean()
 
     # How often the order matters at all, with amounts of the same laws and the two steps exchanged.
     amounts = np.random.default_rng(1).uniform(-1, 1, (2000, 4)).astype(np.float32) * list(strengths.values())
-    amounts = jnp.asarray(amounts + np.array([1, 1, 1, 0]), jnp.float32)
+    amounts = np.float32(amounts + np.array([1, 1, 1, 0]))
     orders = np.tile(np.arange(4, dtype=np.int32), (2, 2000, 1))
     orders[1, :, pair] = orders[0, :, pair[::-1]]
-    one, other = (ORDERED(images, amounts, jnp.asarray(order)) for order in orders)
+    one, other = (np.asarray(ORDERED(images, amounts, order)) for order in orders)
     matters = (np.abs(one - other) > 1e-5).any((1, 2, 3)).mean()
     assert matters > 0.05, "the test sees no order"
     assert abs(differ - matters / 2) < 5 * (matters / 2000) ** 0.5
 
 
-FIXED = jax.jit(color_jitter)
-RANDOM = jax.jit(functools.partial(color_jitter, random_order=True))
+JITTERED = jax.jit(lambda images, drawn: channel_planes.on_planes(lambda p: jittered(p, drawn), images))
 ORDERED = jax.jit(lambda images, *drawn: channel_planes.on_planes(lambda p: jittered_in_order(p, *drawn), images))
 
 
@@ -179,10 +182,10 @@ def test_grayscale_has_three_equal_channels_at_its_rate():
 @pytest.mark.parametrize(
     ("function", "options", "message"),
     [
-        (brightness, {"strength": -0.1}, r"brightness takes strength in \[0, inf\); got -0\.1"),
-        (hue, {"strength": 0.6}, r"hue takes strength in \[0, 0\.5\]; got 0\.6"),
-        (color_jitter, {"contrast": -1.0}, r"color_jitter takes contrast in \[0, inf\); got -1\.0"),
-        (grayscale, {"prob": 2.0}, r"grayscale takes prob in \[0, 1\]; got 2\.0"),
+        (augment.brightness, {"strength": -0.1}, r"brightness takes strength in \[0, inf\); got -0\.1"),
+        (augment.hue, {"strength": 0.6}, r"hue takes strength in \[0, 0\.5\]; got 0\.6"),
+        (augment.color_jitter, {"contrast": -1.0}, r"color_jitter takes contrast in \[0, inf\); got -1\.0"),
+        (augment.grayscale, {"prob": 2.0}, r"grayscale takes prob in \[0, 1\]; got 2\.0"),
     ],
 )
 def test_bad_options_get_one_sentence(function, options, message):

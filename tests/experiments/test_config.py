@@ -60,17 +60,25 @@ def test_the_parts_of_a_named_config_can_be_built(name):
     config = named_config(name)
     dataset = load("breast_cancer" if config.model == "mlp" else "synthetic:32x32x3,10,8")
     batch = {
-        "image": jnp.full((4, *dataset.shape), 0.5),
-        "label": jax.nn.one_hot(jnp.arange(4) % 2, dataset.num_classes),
+        "image": np.full((4, *dataset.shape), 0.5, np.float32),
+        "label": np.eye(dataset.num_classes, dtype=np.float32)[[0, 1, 0, 1]],
     }
     strategy = build_strategy(config, build_augmentation(config, dataset))
-    selected, _, metrics = strategy.select(jax.random.key(0), strategy.init(8), batch, lambda b: b["label"][:, 0])
+    selected = {}
+
+    @jax.jit
+    def augmented(batch):
+        """Returns the metric alone, so that XLA compiles nothing else; all of the batch is traced."""
+        out, _, metrics = strategy.select(jax.random.key(0), strategy.init(8), batch, lambda b: b["label"][:, 0])
+        selected.update(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), out))
+        return metrics["augmented"]
+
+    assert augmented(batch) == 1
     assert selected["label"].shape == batch["label"].shape
-    assert metrics["augmented"] == 1
     model = build_model(config, dataset.num_classes)
     if len(getattr(model.trunk, "layers", ())) < 30:  # deeper ones take long to trace, and are in tests/models
-        variables = jax.eval_shape(lambda k: model.init(k, selected["image"]), jax.random.key(0))
-        build_optimizer(config, 8).init(variables["params"])
+        variables = jax.eval_shape(model.init, jax.random.key(0), selected["image"])
+        jax.eval_shape(build_optimizer(config, 8).init, variables["params"])
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def started(count: int, devices: int, *arguments: str) -> list[subprocess.Popen]
         address = f"127.0.0.1:{free.getsockname()[1]}"
     environment = {
         **os.environ,
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}",
         "JAX_PLATFORMS": "cpu",
         "PYTHONUNBUFFERED": "1",
     }

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import jaxtyping
+import numpy as np
 
 from laws.operations import ANY_RANK, FROM_PAPERS, REQUIRED, RGB_ONLY, Operation, pictures
 
@@ -65,28 +66,29 @@ def operation_is_documented(operation: Operation) -> None:
 
 def bad_calls(operation: Operation) -> Iterator[tuple[str, tuple[Any, ...], dict[str, Any]]]:
     """Yields what is wrong, the arrays, and the options of calls that must be refused."""
-    images, labels = pictures((3, 8, 12, 3)), jnp.eye(3)
+    # Cut and cast by NumPy, which compiles nothing.
+    images, labels = np.asarray(pictures((3, 8, 12, 3))), np.eye(3, dtype=np.float32)
 
     def arrays(key: Any = KEY, images: Any = images, labels: Any = labels) -> tuple[Any, ...]:
-        return (key, images, labels) if operation.mixes else (key, images)
+        return tuple(map(jnp.asarray, (key, images, labels) if operation.mixes else (key, images)))
 
-    yield "a raw key", arrays(key=jnp.zeros(2, jnp.uint32)), {}
-    yield "a number for a key", arrays(key=jnp.float32(0)), {}
+    yield "a raw key", arrays(key=np.zeros(2, np.uint32)), {}
+    yield "a number for a key", arrays(key=np.float32(0)), {}
     yield "several keys", arrays(key=jax.random.split(KEY, 3)), {}
-    yield "integer images", arrays(images=(images * 255).astype(jnp.uint8)), {}
+    yield "integer images", arrays(images=(images * 255).astype(np.uint8)), {}
     yield "no images", arrays(images=images[:0], labels=labels[:0]), {}
     if operation.name in ANY_RANK:
-        yield "a scalar", arrays(images=jnp.float32(0)), {}
+        yield "a scalar", arrays(images=np.float32(0)), {}
     else:
         yield "one image", arrays(images=images[0]), {}
         yield "a batch of batches", arrays(images=images[None]), {}
     if operation.name in RGB_ONLY:
         yield "one channel", arrays(images=images[..., :1]), {}
     if operation.mixes:
-        yield "class indices", arrays(labels=jnp.arange(3)), {}
-        yield "integer labels", arrays(labels=labels.astype(jnp.int32)), {}
+        yield "class indices", arrays(labels=np.arange(3)), {}
+        yield "integer labels", arrays(labels=labels.astype(np.int32)), {}
         yield "one row of labels", arrays(labels=labels[0]), {}
-        yield "more labels than images", arrays(labels=jnp.eye(4)), {}
+        yield "more labels than images", arrays(labels=np.eye(4, dtype=np.float32)), {}
     if operation.has_prob:
         for prob in (-0.1, 1.5, float("nan")):
             yield f"prob={prob}", arrays(), {"prob": prob}
@@ -116,5 +118,5 @@ def refusal(function: Callable[..., Any], arrays: tuple[Any, ...]) -> str:
 
 def options_go_by_name(operation: Operation) -> None:
     """An option given by position is refused."""
-    arrays = (pictures((3, 8, 12, 3)), jnp.eye(3))[: 1 + operation.mixes]
+    arrays = (pictures((3, 8, 12, 3)), jnp.asarray(np.eye(3, dtype=np.float32)))[: 1 + operation.mixes]
     assert refusal(operation.function, (KEY, *arrays, 0.5)), f"{operation.name} takes an option by position"

@@ -19,15 +19,15 @@ def mixed(operation: Operation, variant: tuple[tuple[str, Any], ...]) -> tuple[n
 
     The image of class k is one-hot in channel k at every pixel, so that the pixels tell their sources.
     """
-    images = jnp.broadcast_to(jnp.eye(CLASSES)[:, None, None, :], (CLASSES, 8, 12, CLASSES))
-    labels = jnp.float32([np.eye(CLASSES), SOFT, 3 * SOFT])
+    images = np.float32(np.broadcast_to(np.eye(CLASSES)[:, None, None, :], (CLASSES, 8, 12, CLASSES)))
+    labels = np.float32([np.eye(CLASSES), SOFT, 3 * SOFT])
 
     def run(key: jax.Array, labels: jax.Array) -> Any:
-        return operation.function(key, images, labels, **{**operation.settings, **dict(variant)})
+        return operation.function(key, jnp.asarray(images), labels, **{**operation.settings, **dict(variant)})
 
     over_labels = jax.vmap(run, (None, 0), (None, 0))
-    # Not compiled as a whole: the variants share what their parts compile to.
-    patched, weighed = jax.vmap(over_labels, (0, None))(jax.random.split(jax.random.key(11), 16), labels)
+    keys = jax.random.split(jax.random.key(11), 16)
+    patched, weighed = jax.jit(jax.vmap(over_labels, (0, None)))(keys, labels)
     return np.asarray(patched, np.float64), np.asarray(weighed, np.float64)
 
 

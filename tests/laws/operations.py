@@ -50,7 +50,7 @@ class Operation:
 
     def __call__(self, key: Any, images: Any, **options: Any) -> Any:
         """Returns what the function returns; where it mixes, each example has a class of its own."""
-        arrays = (images, jnp.eye(images.shape[0])) if self.mixes else (images,)
+        arrays = (images, jnp.asarray(np.eye(images.shape[0], dtype=np.float32))) if self.mixes else (images,)
         return self.function(key, *arrays, **{**self.settings, **options})
 
     @functools.cached_property
@@ -116,12 +116,7 @@ def operations(*modules: ModuleType) -> list[Operation]:
 
 def pictures(shape: tuple[int, ...], dtype: Any = jnp.float32, seed: int = 0) -> jax.Array:
     """Returns images without symmetry, inside (0.1, 0.9) so that every operation has room to change them."""
-    return jnp.asarray(np.random.default_rng(seed).uniform(0.1, 0.9, shape), dtype)
-
-
-def copies(batch: int) -> jax.Array:
-    """Returns one image `batch` times: what differs in the output was drawn."""
-    return jnp.broadcast_to(pictures((8, 12, 3)), (batch, 8, 12, 3))
+    return jnp.asarray(np.random.default_rng(seed).uniform(0.1, 0.9, shape).astype(dtype))
 
 
 def lower_value(value: Any) -> Any:

@@ -3,12 +3,13 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from laws.operations import Operation, copies, pictures
+from laws import programs
+from laws.operations import Operation, pictures
 
 SIGMAS = 5.0
+KEYS = 1024
 
 
 def equal(one: Any, other: Any) -> bool:
@@ -21,76 +22,49 @@ def key_alone_decides(operation: Operation) -> None:
     """The same key gives the same result, other keys give others, and no host generator decides."""
     images = pictures((3, 8, 12, 3))
     host = str(np.random.get_state())  # noqa: NPY002
-    keys = jax.random.split(jax.random.key(3), 8)
-    results = [operation(key, images, **operation.even_coin) for key in keys]
-    assert equal(results[0], operation(keys[0], images, **operation.even_coin)), "the same key gave another result"
+    key = jax.random.key(3)
+    one, other = (operation(key, images, **operation.even_coin) for _ in range(2))
+    assert equal(one, other), "the same key gave another result"
     assert host == str(np.random.get_state()), "numpy's global generator was used"  # noqa: NPY002
-    same = all(equal(results[0], result) for result in results[1:])
-    assert same != operation.random, "eight keys gave one result" if same else "the key matters: not DRAW_NOTHING"
+    numbers, _ = programs.described(operation, jax.random.split(jax.random.key(5), KEYS), 0.5)
+    same = bool((numbers == numbers[:1]).all())
+    assert same != operation.random, "all keys gave one result" if same else "the key matters: not DRAW_NOTHING"
 
 
-def features(operation: Operation, keys: jax.Array, batch: int) -> np.ndarray:
+def features(operation: Operation) -> np.ndarray:
     """Returns `[N, 3, F]`: numbers that tell apart what three identical examples became under each of N keys."""
-    images = copies(batch)
-    projection = jnp.asarray(np.random.default_rng(1).normal(size=(8 * 12 * 3, 4)), jnp.float32)
-
-    @jax.jit
-    @jax.vmap
-    def described(key: jax.Array) -> jax.Array:
-        leaves = jax.tree.leaves(operation(key, images, **operation.even_coin))
-        parts = [(leaves[0] - images)[:3].reshape(3, -1) @ projection]
-        # A row of labels over classes of their own: how much each source weighs, whichever it is.
-        parts += [jnp.stack([(leaf[:3] ** 2).sum(1), leaf[:3].max(1)], axis=1) for leaf in leaves[1:]]
-        return jnp.concatenate(parts, axis=1)
-
-    linear = np.asarray(described(keys), np.float64)
+    keys = jax.random.split(jax.random.key(5), KEYS)
+    linear = np.asarray(programs.described(operation, keys, 0.5)[0], np.float64)
     # The squares see a shared coin or size even where a sign is drawn for each example.
     return np.concatenate([linear, (linear - linear.mean((0, 1))) ** 2], axis=2)
 
 
 def examples_are_independent(operation: Operation) -> None:
     """Identical examples of a batch get draws of their own, alike in distribution and uncorrelated."""
-    count = 1024
-    found = features(operation, jax.random.split(jax.random.key(5), count), batch=24 if operation.mixes else 3)
+    found = features(operation)
     found = found[:, :, found.std(0).max(0) > 1e-5]
     assert found.shape[2] > 0, "nothing in the output varies"
     mean, scale = found.mean(0), np.sqrt(found.var(0).mean(0))
     centered = (found - mean) / scale
     for one, other in ((0, 1), (0, 2), (1, 2)):
         shift = (np.abs(mean[one] - mean[other]) / scale).max()
-        assert shift < SIGMAS * (2 / count) ** 0.5, f"examples {one} and {other} are treated differently: {shift:.2f}"
+        assert shift < SIGMAS * (2 / KEYS) ** 0.5, f"examples {one} and {other} are treated differently: {shift:.2f}"
         correlation = np.abs((centered[:, one] * centered[:, other]).mean(0)).max()
-        assert correlation < SIGMAS / count**0.5, f"examples {one} and {other} share a draw: {correlation:.2f}"
+        assert correlation < SIGMAS / KEYS**0.5, f"examples {one} and {other} share a draw: {correlation:.2f}"
 
 
 def prob_is_the_rate(operation: Operation) -> None:
     """The share of changed examples is binomial around `prob`, and exact at 0 and 1."""
-    count = 512
-    images = copies(count)
-    run = jax.jit(lambda key, prob: operation(key, images, prob=prob))
     for index, prob in enumerate((0.0, 0.2, 0.5, 1.0)):
-        result = np.asarray(run(jax.random.key(index), jnp.float32(prob)))
-        share = (result != np.asarray(images)).any((1, 2, 3)).mean()
-        bound = SIGMAS * (prob * (1 - prob) / count) ** 0.5
-        assert abs(share - prob) <= bound, f"prob={prob} changed {share:.3f} of the examples"
+        changed = programs.described(operation, jax.random.split(jax.random.key(index), KEYS), prob)[1]
+        bound = SIGMAS * (prob * (1 - prob) / changed.size) ** 0.5
+        assert abs(changed.mean() - prob) <= bound, f"prob={prob} changed {changed.mean():.3f} of the examples"
 
 
 def no_key_is_used_twice(operation: Operation) -> None:
     """`jax.debug_key_reuse` stays silent, and sees the key consumed."""
-    images = pictures((3, 8, 12, 3))
-    with jax.debug_key_reuse(True):
-        key = jax.random.key(0)
-        try:
-            jax.jit(operation.__call__)(key, images)
-        except jax.errors.KeyReuseError as error:
-            raise AssertionError(f"{operation.name} uses a key twice: {error}") from error
-        assert not operation.random or was_consumed(key), f"{operation.name} leaves its key to be used again"
-
-
-def was_consumed(key: jax.Array) -> bool:
-    """Returns whether a draw from the key counts as reuse."""
     try:
-        jax.random.bits(key)
-    except jax.errors.KeyReuseError:
-        return True
-    return False
+        _, consumed = programs.checked_for_key_reuse(operation)
+    except jax.errors.KeyReuseError as error:
+        raise AssertionError(f"{operation.name} uses a key twice: {error}") from error
+    assert not operation.random or consumed, f"{operation.name} leaves its key to be used again"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.test_util import check_grads
@@ -45,4 +46,4 @@ def pooled(
 
 def gradients_checked(f: Callable[..., Any], arguments: tuple[Any, ...], **options: Any) -> None:
     """Checks first derivatives of f, which takes jax's arrays only."""
-    check_grads(lambda *a: f(*map(jnp.asarray, a)), arguments, order=1, **options)
+    check_grads(jax.jit(lambda *a: f(*map(jnp.asarray, a))), arguments, order=1, **options)

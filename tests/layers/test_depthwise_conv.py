@@ -25,12 +25,18 @@ def as_of_xla(x: jax.Array, kernel: jax.Array, strides: Any, padding: Any, **opt
     """Checks the values and both gradients against those of `jax.lax.conv_general_dilated`."""
     options = {"dimension_numbers": NUMBERS[x.ndim - 2], "feature_group_count": x.shape[-1], **options}
     options = {"window_strides": strides, "padding": padding, **options}
-    theirs, to_theirs = jax.vjp(functools.partial(jax.lax.conv_general_dilated, **options), x, kernel)
-    ours, to_ours = jax.vjp(functools.partial(conv_general_dilated, **options), x, kernel)
+
+    @jax.jit
+    def both(x: jax.Array, kernel: jax.Array) -> Any:
+        theirs, to_theirs = jax.vjp(functools.partial(jax.lax.conv_general_dilated, **options), x, kernel)
+        ours, to_ours = jax.vjp(functools.partial(conv_general_dilated, **options), x, kernel)
+        cotangent = normal(2, theirs.shape)
+        return (ours, to_ours(cotangent)), (theirs, to_theirs(cotangent))
+
+    (ours, gradients), (theirs, their_gradients) = both(x, kernel)
     assert ours.dtype == theirs.dtype
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
-    cotangent = normal(2, theirs.shape)
-    for one, other in zip(to_ours(cotangent), to_theirs(cotangent), strict=True):
+    for one, other in zip(gradients, their_gradients, strict=True):
         assert one.shape == other.shape
         np.testing.assert_allclose(one, other, atol=3e-5)
 
@@ -76,7 +82,7 @@ def test_bfloat16_is_rounded_once():
     conv = nn.Conv(
         4, (3, 3), feature_group_count=4, use_bias=False, dtype=jnp.bfloat16, conv_general_dilated=conv_general_dilated
     )
-    y = conv.apply({"params": {"kernel": kernel}}, x)
+    y = jax.jit(conv.apply)({"params": {"kernel": kernel}}, x)
     wide = np.pad(np.asarray(x, np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
     exact = sum(wide[:, i : i + 8, j : j + 8] * np.asarray(kernel, np.float64)[i, j, 0] for i, j in np.ndindex(3, 3))
     assert isinstance(y, jax.Array)
@@ -91,10 +97,10 @@ def loss(x: jax.Array, kernel: jax.Array, conv: Any = conv_general_dilated) -> j
 
 def test_under_vmap_and_remat():
     x, kernels = normal(0, (4, 2, 5, 5, 3)), normal(1, (4, 3, 3, 1, 3))
-    slopes = jax.vmap(jax.grad(jax.checkpoint(loss), argnums=(0, 1)))(x, kernels)
+    slopes = jax.jit(jax.vmap(jax.grad(jax.checkpoint(loss), argnums=(0, 1))))(x, kernels)
+    usual = jax.jit(jax.grad(functools.partial(loss, conv=jax.lax.conv_general_dilated), argnums=(0, 1)))
     for i in range(4):
-        usual = functools.partial(loss, conv=jax.lax.conv_general_dilated)
-        expected = jax.grad(usual, argnums=(0, 1))(x[i], kernels[i])
+        expected = usual(x[i], kernels[i])
         jax.tree.map(lambda s, e, i=i: np.testing.assert_allclose(s[i], e, atol=1e-5), slopes, expected)
 
 
@@ -102,9 +108,8 @@ def test_the_gradient_of_a_gradient():
     x, kernel, along = normal(0, (2, 5, 5, 3)), normal(1, (3, 3, 1, 3)), normal(2, (3, 3, 1, 3))
 
     def curvature(conv: Any) -> jax.Array:
-        return jax.grad(lambda k: jnp.vdot(jax.grad(functools.partial(loss, conv=conv), argnums=1)(x, k), along))(
-            kernel
-        )
+        slope = jax.grad(functools.partial(loss, conv=conv), argnums=1)
+        return jax.jit(jax.grad(lambda k: jnp.vdot(slope(x, k), along)))(kernel)
 
     np.testing.assert_allclose(curvature(conv_general_dilated), curvature(jax.lax.conv_general_dilated), atol=1e-4)
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws.interface import annotations_unchecked
 from scipy import signal
+from whole import compiled
 
 from jaxaug import DisentangledConv, gaussian_kernel
 from jaxaug.training import make_optimizer
@@ -39,9 +40,9 @@ LAYOUTS: list[dict[str, Any]] = [
 
 def layer_and_variables(layout: dict[str, Any], x: jax.Array, **options: Any) -> tuple[Any, Any]:
     layer: Any = DisentangledConv(8, **layout, **options)
-    variables: Any = layer.init(KEY, x)
+    variables: Any = compiled(layer.init)(KEY, x)
     if "sigma" in variables["params"] and variables["params"]["sigma"].ndim:
-        variables["params"]["sigma"] = jnp.linspace(0.5, 1.5, x.shape[-1])
+        variables["params"]["sigma"] = jnp.asarray(np.linspace(0.5, 1.5, x.shape[-1], dtype=np.float32))
     return layer, variables
 
 
@@ -49,11 +50,11 @@ def layer_and_variables(layout: dict[str, Any], x: jax.Array, **options: Any) ->
 def test_without_width_it_is_nn_conv(layout: dict[str, Any]):
     x = normal(0)
     usual: Any = nn.Conv(8, **layout)
-    variables = usual.init(KEY, x)
-    expected = usual.apply(variables, x)
+    variables = compiled(usual.init)(KEY, x)
+    expected = compiled(usual.apply)(variables, x)
     for radius, sigma in ((0, 3.0), (2, 1e-6)):
         params = {**variables["params"], "sigma": jnp.array(sigma)}
-        y: Any = DisentangledConv(8, **layout, radius=radius).apply({"params": params}, x)
+        y: Any = compiled(DisentangledConv(8, **layout, radius=radius).apply)({"params": params}, x)
         np.testing.assert_allclose(y, expected, atol=1e-5)
 
 
@@ -79,12 +80,12 @@ def test_folded_it_is_the_same(number: int):
 def test_it_is_one_convolution_by_the_composed_kernel():
     x = normal(2, (1, 9, 8, 1))
     layer: Any = DisentangledConv(1, (3, 3), sigma=0.9, radius=2, use_bias=False)
-    variables = layer.init(KEY, x)
+    variables = compiled(layer.init)(KEY, x)
     kernel = np.asarray(variables["params"]["kernel"], np.float64)[:, :, 0, 0]
     gaussian = np.asarray(gaussian_kernel(0.9, radius=2), np.float64)
     composed = signal.convolve2d(kernel, np.outer(gaussian, gaussian))
     expected = signal.correlate2d(np.asarray(x, np.float64)[0, :, :, 0], composed, mode="same")
-    np.testing.assert_allclose(layer.apply(variables, x)[0, :, :, 0], expected, atol=1e-5)
+    np.testing.assert_allclose(compiled(layer.apply)(variables, x)[0, :, :, 0], expected, atol=1e-5)
     # Widths add: the second moment of the composed kernel, about its mean, is the sum of both.
     positions, taps = np.arange(7) - 3.0, np.arange(3) - 1.0
 
@@ -115,26 +116,26 @@ def test_any_number_of_spatial_and_batch_axes(shape: tuple[int, ...]):
     x = normal(3, shape)
     for rank in range(1, min(3, len(shape) - 1) + 1):
         usual: Any = nn.Conv(3, (3,) * rank)
-        variables = usual.init(KEY, x)
+        variables = compiled(usual.init)(KEY, x)
         params = {**variables["params"], "sigma": jnp.array(1e-6)}
-        y: Any = DisentangledConv(3, (3,) * rank).apply({"params": params}, x)
-        np.testing.assert_allclose(y, usual.apply(variables, x), atol=1e-5)
+        y: Any = compiled(DisentangledConv(3, (3,) * rank).apply)({"params": params}, x)
+        np.testing.assert_allclose(y, compiled(usual.apply)(variables, x), atol=1e-5)
 
 
 def test_causal_padding_of_one_axis():
     x = normal(4, (2, 6, 3))
     usual: Any = nn.Conv(3, 3, padding="CAUSAL")
-    variables = usual.init(KEY, x)
+    variables = compiled(usual.init)(KEY, x)
     params = {**variables["params"], "sigma": jnp.array(1e-6)}
-    y: Any = DisentangledConv(3, 3, padding="CAUSAL").apply({"params": params}, x)
-    np.testing.assert_allclose(y, usual.apply(variables, x), atol=1e-5)
+    y: Any = compiled(DisentangledConv(3, 3, padding="CAUSAL").apply)({"params": params}, x)
+    np.testing.assert_allclose(y, compiled(usual.apply)(variables, x), atol=1e-5)
 
 
 def test_the_blur_comes_before_the_stride():
     # The finest checkerboard is invisible to a wide Gaussian, whichever pixels a stride picks.
     x = jnp.asarray(np.indices((12, 12)).sum(axis=0) % 2 * 2.0 - 1.0, jnp.float32)[None, :, :, None]
     layer: Any = DisentangledConv(4, (1, 1), strides=(2, 2), padding="VALID", sigma=2.0, radius=4)
-    y = layer.apply(layer.init(KEY, x), x)
+    y = compiled(layer.apply)(compiled(layer.init)(KEY, x), x)
     assert float(jnp.abs(y[:, 2:-2, 2:-2]).max()) < 1e-2
 
 
@@ -145,12 +146,13 @@ def test_sigma_has_the_gradient_of_finite_differences(per_channel: bool):
     assert variables["params"]["sigma"].shape == ((4,) if per_channel else ())
 
     def loss(sigma: jax.Array) -> jax.Array:
-        return jnp.sum(layer.apply({"params": {**variables["params"], "sigma": sigma}}, x) ** 2)
+        return jnp.sum(compiled(layer.apply)({"params": {**variables["params"], "sigma": sigma}}, x) ** 2)
 
     sigma = variables["params"]["sigma"]
-    gradient = jax.grad(loss)(sigma)
+    gradient = jax.jit(jax.grad(loss))(sigma)
     for entry in np.ndindex(sigma.shape):
-        step = jnp.zeros(sigma.shape).at[entry].set(1e-2)
+        step = np.zeros(sigma.shape, np.float32)
+        step[entry] = 1e-2
         numeric = (loss(sigma + step) - loss(sigma - step)) / 2e-2
         assert float(gradient[entry]) == pytest.approx(float(numeric), rel=2e-2)
         assert abs(float(gradient[entry])) > 1e-2
@@ -173,12 +175,14 @@ def test_a_fixed_blur_has_no_parameter_and_a_sign_no_meaning():
     fixed: Any = DisentangledConv(8, (3, 3), learn_sigma=False)
     params = dict(variables["params"])
     sigma = params.pop("sigma")
-    assert set(fixed.init(KEY, x)["params"]) == {"kernel", "bias"}
-    np.testing.assert_allclose(fixed.apply({"params": params}, x), learned.apply(variables, x), atol=1e-6)
-    np.testing.assert_array_equal(
-        learned.apply({"params": {**params, "sigma": -sigma}}, x), learned.apply(variables, x)
+    assert set(compiled(fixed.init)(KEY, x)["params"]) == {"kernel", "bias"}
+    np.testing.assert_allclose(
+        compiled(fixed.apply)({"params": params}, x), compiled(learned.apply)(variables, x), atol=1e-6
     )
-    at_zero = jax.grad(lambda s: learned.apply({"params": {**params, "sigma": s}}, x).sum())(jnp.array(0.0))
+    np.testing.assert_array_equal(
+        compiled(learned.apply)({"params": {**params, "sigma": -sigma}}, x), compiled(learned.apply)(variables, x)
+    )
+    at_zero = jax.jit(jax.grad(lambda s: learned.apply({"params": {**params, "sigma": s}}, x).sum()))(0.0)
     assert np.isfinite(at_zero)
 
 

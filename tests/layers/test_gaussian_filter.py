@@ -11,9 +11,13 @@ from hypothesis import strategies as st
 from laws.interface import annotations_unchecked
 from layer_reference import gradients_checked
 from scipy import ndimage
+from whole import compiled
 
-from jaxaug import gaussian_filter, gaussian_kernel
-from jaxaug.layers._gaussian_filter import filtered
+import jaxaug
+from jaxaug.layers._gaussian_filter import filtered as filtered_eagerly
+
+gaussian_filter, gaussian_kernel = compiled(jaxaug.gaussian_filter), compiled(jaxaug.gaussian_kernel)
+filtered = compiled(filtered_eagerly)
 
 
 def normal(seed: int, shape: tuple[int, ...] = (2, 7, 6, 3)) -> jax.Array:
@@ -35,7 +39,7 @@ def test_the_limits_of_sigma_are_an_impulse_and_a_mean():
     np.testing.assert_allclose(gaussian_kernel(1e-8, radius=2), [0, 0, 1, 0, 0])
     np.testing.assert_allclose(gaussian_kernel(1e6, radius=2), [0.2] * 5, rtol=1e-6)
     np.testing.assert_array_equal(gaussian_kernel(1.0, radius=0), [1.0])
-    assert np.isfinite(jax.grad(lambda s: gaussian_kernel(s, radius=2)[2])(1e-8))
+    assert np.isfinite(jax.jit(jax.grad(lambda s: gaussian_kernel(s, radius=2)[2]))(1e-8))
 
 
 def test_the_truncated_variance_is_the_documented_one():
@@ -47,8 +51,8 @@ def test_the_gradient_to_sigma_is_the_closed_form():
     sigma, k = 0.8, np.arange(-2, 3)
     weights = reference_kernel(sigma, 2)
     expected = weights * (k**2 - (weights * k**2).sum()) / sigma**3
-    np.testing.assert_allclose(jax.jacrev(lambda s: gaussian_kernel(s, radius=2))(sigma), expected, atol=1e-6)
-    np.testing.assert_allclose(jax.jacfwd(lambda s: gaussian_kernel(s, radius=2))(sigma), expected, atol=1e-6)
+    np.testing.assert_allclose(jax.jit(jax.jacrev(lambda s: gaussian_kernel(s, radius=2)))(sigma), expected, atol=1e-6)
+    np.testing.assert_allclose(jax.jit(jax.jacfwd(lambda s: gaussian_kernel(s, radius=2)))(sigma), expected, atol=1e-6)
 
 
 def test_a_kernel_for_each_channel():
@@ -75,7 +79,9 @@ def test_the_filter_is_scipys_where_the_border_does_not_count(seed: int, sigma: 
 
 @pytest.mark.parametrize("shape", [(2, 5, 1), (1, 3, 4, 2), (1, 2, 3, 4, 1)])
 def test_a_constant_stays_in_any_number_of_axes(shape: tuple[int, ...]):
-    np.testing.assert_allclose(gaussian_filter(jnp.full(shape, 3.0), 1.5, radius=4), np.full(shape, 3.0), rtol=1e-6)
+    np.testing.assert_allclose(
+        gaussian_filter(np.full(shape, 3, np.float32), 1.5, radius=4), np.full(shape, 3.0), rtol=1e-6
+    )
 
 
 def test_channels_have_a_width_each():
@@ -123,15 +129,15 @@ def test_jit_vmap_and_bfloat16():
 @pytest.mark.parametrize(
     ("call", "error", "said"),
     [
-        (lambda: gaussian_kernel(0.0, radius=1), ValueError, r"sigma in \(0, inf\); got 0"),
-        (lambda: gaussian_kernel(jnp.array([1.0, -1.0]), radius=1), ValueError, "got -1"),
-        (lambda: gaussian_kernel(1.0, radius=-1), ValueError, "radius of at least 0"),
-        (lambda: gaussian_kernel(1.0, radius=cast(Any, 1.5)), TypeError, "Python integer for radius"),
-        (lambda: gaussian_kernel(jnp.ones((2, 2)), radius=1), ValueError, r"a number or \[C\] for sigma"),
-        (lambda: gaussian_filter(jnp.ones((2, 3, 3, 1)), -1.0, radius=1), ValueError, "sigma in"),
-        (lambda: gaussian_filter(jnp.ones((2, 3, 3, 1)), jnp.ones(2), radius=1), ValueError, "one sigma or"),
-        (lambda: gaussian_filter(jnp.ones((2, 3)), 1.0, radius=1), ValueError, "at least one spatial axis"),
-        (lambda: gaussian_filter(jnp.ones((2, 3, 3, 1), jnp.int32), 1.0, radius=1), TypeError, "floating-point"),
+        (lambda: jaxaug.gaussian_kernel(0.0, radius=1), ValueError, r"sigma in \(0, inf\); got 0"),
+        (lambda: jaxaug.gaussian_kernel(jnp.array([1.0, -1.0]), radius=1), ValueError, "got -1"),
+        (lambda: jaxaug.gaussian_kernel(1.0, radius=-1), ValueError, "radius of at least 0"),
+        (lambda: jaxaug.gaussian_kernel(1.0, radius=cast(Any, 1.5)), TypeError, "Python integer for radius"),
+        (lambda: jaxaug.gaussian_kernel(jnp.ones((2, 2)), radius=1), ValueError, r"a number or \[C\] for sigma"),
+        (lambda: jaxaug.gaussian_filter(jnp.ones((2, 3, 3, 1)), -1.0, radius=1), ValueError, "sigma in"),
+        (lambda: jaxaug.gaussian_filter(jnp.ones((2, 3, 3, 1)), jnp.ones(2), radius=1), ValueError, "one sigma or"),
+        (lambda: jaxaug.gaussian_filter(jnp.ones((2, 3)), 1.0, radius=1), ValueError, "at least one spatial axis"),
+        (lambda: jaxaug.gaussian_filter(jnp.ones((2, 3, 3, 1), jnp.int32), 1.0, radius=1), TypeError, "floating-point"),
     ],
 )
 def test_bad_input_gets_a_sentence(call: Any, error: type[Exception], said: str):

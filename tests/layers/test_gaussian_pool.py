@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 from laws.interface import annotations_unchecked
 from layer_reference import gradients_checked, pooled
 from scipy import integrate, stats
+from whole import compiled
 
-from jaxaug import GaussianPool, gaussian_pool, local_statistics
+import jaxaug
+from jaxaug import GaussianPool
 
+gaussian_pool, local_statistics = compiled(jaxaug.gaussian_pool), compiled(jaxaug.local_statistics)
 KEY = jax.random.key(0)
 PRIORS = ("isp", "half", "gaussian")
 
@@ -35,7 +38,7 @@ def eta_of(noise: Any, prior: str, mu: float, sigma: float) -> Any:
 @functools.cache
 def many_etas(prior: str, noise_level: str, mu: float, sigma: float) -> np.ndarray:
     """Returns η of 4000 examples, 2 x 2 positions and 3 channels, recovered from the output."""
-    x = jnp.broadcast_to(jnp.array([[0.0, 2.0, 0.0, 2.0]] * 4)[None, :, :, None], (4000, 4, 4, 3))
+    x = np.broadcast_to(np.float32([[0, 2, 0, 2]] * 4)[None, :, :, None], (4000, 4, 4, 3))
     y = gaussian_pool(KEY, x, mu, sigma, prior=prior, noise_level=noise_level)  # pyright: ignore[reportArgumentType]
     return np.asarray(y, np.float64) - 1.0  # mean 1, deviation 1
 
@@ -125,7 +128,7 @@ def test_gradients_are_those_of_finite_differences_and_of_the_closed_form():
     gradients_checked(run, (x, mu, sigma), modes=["rev"], atol=1e-2, rtol=1e-2)
     mean, std = local_statistics(x)
     eta = (run(x, mu, sigma) - mean) / std
-    gradient = jax.grad(lambda x: run(x, mu, sigma).sum())(x)
+    gradient = jax.jit(jax.grad(lambda x: run(x, mu, sigma).sum()))(x)
     np.testing.assert_allclose(gradient, 0.25 * (1 + eta * (x - mean) / std), atol=1e-5)
 
 
@@ -145,7 +148,7 @@ def test_bfloat16_stays():
 
 def test_no_key_is_used_twice():
     with jax.debug_key_reuse(True):
-        gaussian_pool(jax.random.key(3), normal(0), 0.0, 1.0)
+        jaxaug.gaussian_pool(jax.random.key(3), normal(0), 0.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +167,7 @@ def test_no_key_is_used_twice():
 )
 def test_bad_input_gets_a_sentence(arguments: Any, options: dict[str, Any], error: type[Exception], said: str):
     with annotations_unchecked(), pytest.raises(error, match=said):
-        gaussian_pool(*arguments, **options)
+        jaxaug.gaussian_pool(*arguments, **options)
 
 
 # The module.
@@ -172,8 +175,10 @@ def test_bad_input_gets_a_sentence(arguments: Any, options: dict[str, Any], erro
 
 def training(layer: Any, x: jax.Array, key: jax.Array = KEY) -> tuple[Any, jax.Array, Any]:
     """Returns the layer's first variables, and what a training pass gives and leaves behind."""
-    variables = layer.init(KEY, x, deterministic=True)
-    y, changed = layer.apply(variables, x, deterministic=False, rngs={"dropout": key}, mutable=["batch_stats"])
+    variables = compiled(layer.init)(KEY, x, deterministic=True)
+    y, changed = compiled(layer.apply)(
+        variables, x, deterministic=False, rngs={"dropout": key}, mutable=["batch_stats"]
+    )
     return variables, y, changed
 
 
@@ -182,15 +187,15 @@ def test_fixed_and_learned_parameters_begin_as_the_function():
     expected = gaussian_pool(None, x, 0.5, 2.0, prior="half", deterministic=True)
     for source in ("fixed", "learned"):
         layer: Any = GaussianPool(prior="half", parameters=cast(Any, source), mu=0.5, sigma=2.0)
-        variables = layer.init(KEY, x, deterministic=True)
+        variables = compiled(layer.init)(KEY, x, deterministic=True)
         assert set(variables.get("params", {})) == ({"mu", "sigma"} if source == "learned" else set())
-        np.testing.assert_allclose(layer.apply(variables, x, deterministic=True), expected, atol=1e-6)
+        np.testing.assert_allclose(compiled(layer.apply)(variables, x, deterministic=True), expected, atol=1e-6)
 
 
 def test_adaptive_parameters_are_those_of_the_published_network():
     x = normal(1, (5, 4, 4, 6))
     layer: Any = GaussianPool(prior="gaussian")
-    variables = layer.init(KEY, x, deterministic=True)
+    variables = compiled(layer.init)(KEY, x, deterministic=True)
     guide = jax.tree.map(lambda a: np.asarray(a, np.float64), variables["params"]["guide"])
     assert guide["hidden"]["kernel"].shape == (6, 3)
 
@@ -212,8 +217,7 @@ def test_inference_needs_no_key_and_leaves_each_example_alone():
     layer: Any = GaussianPool()
     variables, _, changed = training(layer, x)
     variables = {**variables, **changed}
-    together = layer.apply(variables, x, deterministic=True)
-    alone = layer.apply(variables, x[1:2], deterministic=True)
+    together, alone = (compiled(layer.apply)(variables, inputs, deterministic=True) for inputs in (x, x[1:2]))
     np.testing.assert_allclose(together[1:2], alone, atol=1e-6)
 
 
@@ -221,7 +225,7 @@ def test_every_parameter_gets_a_gradient():
     x = normal(3, (4, 4, 4, 6))
     for source in ("learned", "adaptive"):
         layer: Any = GaussianPool(parameters=cast(Any, source))
-        variables = layer.init(KEY, x, deterministic=True)
+        variables = compiled(layer.init)(KEY, x, deterministic=True)
 
         def loss(params: Any, layer: Any = layer, variables: Any = variables) -> jax.Array:
             rngs = {"dropout": jax.random.key(1)}
@@ -229,7 +233,7 @@ def test_every_parameter_gets_a_gradient():
             y, _ = layer.apply(every, x, deterministic=False, rngs=rngs, mutable=["batch_stats"])
             return jnp.sum(y**2)
 
-        gradients = jax.grad(loss)(variables["params"])
+        gradients = jax.jit(jax.grad(loss))(variables["params"])
         for path, gradient in jax.tree_util.tree_leaves_with_path(gradients):
             # A bias before a normalization changes nothing.
             dead = path[-1].key == "bias" and not path[-2].key.endswith("bn")

@@ -10,9 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws.interface import annotations_unchecked
 from layer_reference import gradients_checked, pooled
+from whole import compiled
 
-from jaxaug import MaxEntropyPool, max_entropy_pool
+import jaxaug
+from jaxaug import MaxEntropyPool
 
+max_entropy_pool = compiled(jaxaug.max_entropy_pool)
 KEY = jax.random.key(0)
 
 
@@ -52,7 +55,7 @@ def test_gradients_follow_the_closed_forms():
     y = max_entropy_pool(x, scale)
     exponent = np.exp(np.asarray(scale) * np.asarray(x))
     weights = exponent / exponent.sum((1, 2), keepdims=True)
-    dx, dscale = jax.grad(lambda *a: max_entropy_pool(*a).sum(), argnums=(0, 1))(x, scale)
+    dx, dscale = jax.jit(jax.grad(lambda *a: max_entropy_pool(*a).sum(), argnums=(0, 1)))(x, scale)
     slope = weights * (1 + np.asarray(scale) * np.asarray(x - y))
     np.testing.assert_allclose(dx, slope, atol=1e-5)
     variance = (weights * np.asarray(x - y) ** 2).sum((1, 2))[0]
@@ -79,7 +82,7 @@ def test_bfloat16_stays_and_jit_changes_nothing():
 )
 def test_bad_input_gets_a_sentence(x: jax.Array, scale: Any, error: type[Exception], said: str):
     with annotations_unchecked(), pytest.raises(error, match=said):
-        max_entropy_pool(x, scale)
+        jaxaug.max_entropy_pool(x, scale)
 
 
 def test_the_module_takes_its_scale_from_where_it_is_told():
@@ -87,17 +90,17 @@ def test_the_module_takes_its_scale_from_where_it_is_told():
     expected = max_entropy_pool(x, 2.0)
     for source, names in (("fixed", set()), ("learned", {"scale"})):
         layer: Any = MaxEntropyPool(parameters=cast(Any, source), scale=2.0)
-        variables = layer.init(KEY, x, deterministic=True)
+        variables = compiled(layer.init)(KEY, x, deterministic=True)
         assert set(variables.get("params", {})) == names
-        np.testing.assert_allclose(layer.apply(variables, x, deterministic=True), expected, atol=1e-6)
+        np.testing.assert_allclose(compiled(layer.apply)(variables, x, deterministic=True), expected, atol=1e-6)
     low, high = pooled(x, lambda p: p.mean(1), (2, 2)), pooled(x, lambda p: p.max(1), (2, 2))
     for link in ("softplus", "sigmoid"):
         layer: Any = MaxEntropyPool(link=cast(Any, link))
-        variables = layer.init(KEY, x, deterministic=True)
-        y, _ = layer.apply(variables, x, deterministic=False, mutable=["batch_stats"])  # needs no key
+        variables = compiled(layer.init)(KEY, x, deterministic=True)
+        y, _ = compiled(layer.apply)(variables, x, deterministic=False, mutable=["batch_stats"])  # needs no key
         assert ((low - 1e-6 <= y) & (y <= high + 1e-6)).all()
         np.testing.assert_allclose(
-            layer.apply(variables, x, deterministic=True)[1:2],
-            layer.apply(variables, x[1:2], deterministic=True),
+            compiled(layer.apply)(variables, x, deterministic=True)[1:2],
+            compiled(layer.apply)(variables, x[1:2], deterministic=True),
             atol=1e-6,
         )

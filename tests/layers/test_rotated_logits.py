@@ -10,9 +10,12 @@ import pytest
 from laws.interface import annotations_unchecked
 from layer_reference import gradients_checked
 from scipy import stats
+from whole import compiled
 
-from jaxaug import RotatedDense, rotated_logits
+import jaxaug
+from jaxaug import RotatedDense
 
+rotated_logits = compiled(jaxaug.rotated_logits)
 KEY = jax.random.key(0)
 
 
@@ -22,7 +25,7 @@ def normal(seed: int, shape: tuple[int, ...]) -> jax.Array:
 
 def many(x: jax.Array, kernel: jax.Array, count: int = 20_000, **options: Any) -> np.ndarray:
     """Returns the logits of one example, drawn many times."""
-    return np.asarray(rotated_logits(KEY, jnp.broadcast_to(x, (count, x.shape[-1])), kernel, **options), np.float64)
+    return np.asarray(rotated_logits(KEY, np.broadcast_to(x, (count, x.shape[-1])), kernel, **options), np.float64)
 
 
 @pytest.mark.parametrize("degrees", [20.0, 45.0, 90.0])
@@ -69,7 +72,7 @@ def test_parallel_features_have_no_noise_and_finite_gradients():
     x = jnp.array([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]])
     kernel = 0.1 * x[:1].T
     np.testing.assert_allclose(rotated_logits(KEY, x, kernel, degrees=45.0), np.cos(np.pi / 4) * x @ kernel, atol=1e-6)
-    for gradient in jax.grad(lambda *a: rotated_logits(KEY, *a).sum(), argnums=(0, 1))(x, kernel):
+    for gradient in jax.jit(jax.grad(lambda *a: rotated_logits(KEY, *a).sum(), argnums=(0, 1)))(x, kernel):
         assert np.isfinite(gradient).all()
 
 
@@ -115,7 +118,7 @@ def test_the_module_is_dense_in_inference_and_the_function_in_training():
 )
 def test_bad_input_gets_a_sentence(arguments: Any, options: dict[str, Any], error: type[Exception], said: str):
     with annotations_unchecked(), pytest.raises(error, match=said):
-        rotated_logits(*arguments, **options)
+        jaxaug.rotated_logits(*arguments, **options)
 
 
 def test_training_without_a_key_says_how_to_pass_one():

@@ -314,7 +314,8 @@ SHARDED = """
 
 def test_two_devices_draw_what_one_draws() -> None:
     program = textwrap.dedent(SHARDED).format(levels=("batch", "pixel"))
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
+    environment = {**os.environ, "XLA_FLAGS": flags}
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False, env=environment
     )

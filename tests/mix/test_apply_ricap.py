@@ -14,13 +14,19 @@ from jaxaug.mix import RicapPlan, apply_ricap, ricap_plan
 
 BATCH, HEIGHT, WIDTH = 5, 4, 7
 APPLY = jax.jit(apply_ricap)
-DRAW = jax.jit(lambda key, beta: ricap_plan(key, (BATCH, HEIGHT, WIDTH), beta=beta))
+DRAW_ALL = jax.jit(jax.vmap(lambda key, beta: ricap_plan(key, (BATCH, HEIGHT, WIDTH), beta=beta), (0, None)))
 
 
 def pictures(channels: int = 2) -> np.ndarray:
     """Returns images whose pixels are all different."""
     shape = (BATCH, HEIGHT, WIDTH, channels)
     return np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+
+
+def drawn(seed: int, beta: float = 1.0) -> list[RicapPlan]:
+    """Returns the plans of eight keys, as NumPy arrays."""
+    plans = jax.tree.map(np.asarray, DRAW_ALL(jax.random.split(jax.random.key(seed), 8), np.float32(beta)))
+    return [jax.tree.map(lambda field: field[n], plans) for n in range(8)]  # noqa: B023
 
 
 def pasted(plan: Any, images: np.ndarray) -> np.ndarray:
@@ -49,14 +55,13 @@ def random_plan(boundary: list[tuple[int, int]], seed: int) -> RicapPlan:
                 rng.integers(0, WIDTH - columns, endpoint=True),
             )
             weight[b, k] = rows * columns / (HEIGHT * WIDTH)
-    return RicapPlan(jnp.int32(source), jnp.int32(boundary), jnp.int32(offset), jnp.asarray(weight))
+    return RicapPlan(*map(jnp.asarray, (np.int32(source), np.int32(boundary), offset, weight)))
 
 
 @pytest.mark.parametrize("beta", [0.3, 1.0, 5.0])
 def test_drawn_plan_pastes_the_four_patches(beta: float) -> None:
-    for key in jax.random.split(jax.random.key(1), 8):
-        plan = DRAW(key, beta)
-        np.testing.assert_array_equal(APPLY(plan, jnp.asarray(pictures())), pasted(plan, pictures()))
+    for plan in drawn(1, beta):
+        np.testing.assert_array_equal(APPLY(plan, pictures()), pasted(plan, pictures()))
 
 
 @settings(max_examples=60, deadline=None)
@@ -66,21 +71,20 @@ def test_drawn_plan_pastes_the_four_patches(beta: float) -> None:
 )
 def test_any_plan_pastes_the_four_patches(boundary: list[tuple[int, int]], seed: int) -> None:
     plan = random_plan(boundary, seed)
-    np.testing.assert_array_equal(APPLY(plan, jnp.asarray(pictures())), pasted(plan, pictures()))
+    np.testing.assert_array_equal(APPLY(plan, pictures()), pasted(plan, pictures()))
 
 
 @pytest.mark.parametrize(("corner", "whole"), [((0, 0), 3), ((0, WIDTH), 2), ((HEIGHT, 0), 1), ((HEIGHT, WIDTH), 0)])
 def test_boundary_in_a_corner_leaves_one_whole_image(corner: tuple[int, int], whole: int) -> None:
     plan = random_plan([corner] * BATCH, 0)
     np.testing.assert_array_equal(plan.weight, np.eye(4)[[whole] * BATCH])
-    np.testing.assert_array_equal(APPLY(plan, jnp.asarray(pictures())), pictures()[np.asarray(plan.source)[:, whole]])
+    np.testing.assert_array_equal(APPLY(plan, pictures()), pictures()[np.asarray(plan.source)[:, whole]])
 
 
 def test_share_of_pixels_of_each_source_is_its_weight() -> None:
-    constant = jnp.broadcast_to(jnp.arange(BATCH, dtype=jnp.float32)[:, None, None, None], (BATCH, HEIGHT, WIDTH, 1))
-    for key in jax.random.split(jax.random.key(2), 8):
-        plan = DRAW(key, 1.0)
-        patched = np.asarray(APPLY(plan, constant))
+    constant = np.broadcast_to(np.arange(BATCH, dtype=np.float32)[:, None, None, None], (BATCH, HEIGHT, WIDTH, 2))
+    for plan in drawn(2):
+        patched = np.asarray(APPLY(plan, constant))[..., 0]
         for b in range(BATCH):
             for image in range(BATCH):
                 pixels = int((patched[b] == image).sum())
@@ -89,16 +93,15 @@ def test_share_of_pixels_of_each_source_is_its_weight() -> None:
 
 
 def test_masks_are_cut_as_their_images_are() -> None:
-    plan = DRAW(jax.random.key(3), 1.0)
-    images = jnp.asarray(pictures(1))
-    mask = jnp.floor(images / 3)
-    np.testing.assert_array_equal(APPLY(plan, mask), jnp.floor(APPLY(plan, images) / 3))
+    plan, images = drawn(3)[0], pictures()
+    mask = np.floor(images / 3)
+    np.testing.assert_array_equal(APPLY(plan, mask), np.floor(np.asarray(APPLY(plan, images)) / 3))
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_half_precision_copies_bits(dtype: type) -> None:
-    plan = DRAW(jax.random.key(4), 1.0)
-    images = jnp.asarray(np.random.default_rng(0).normal(size=(BATCH, HEIGHT, WIDTH, 3)), dtype)
+    plan = drawn(4)[0]
+    images = np.random.default_rng(0).normal(size=(BATCH, HEIGHT, WIDTH, 3)).astype(dtype)
     expected = pasted(plan, np.asarray(images, np.float32))
     patched = APPLY(plan, images)
     assert patched.dtype == dtype
@@ -106,15 +109,14 @@ def test_half_precision_copies_bits(dtype: type) -> None:
 
 
 def test_one_plan_serves_under_vmap_over_images() -> None:
-    plan = DRAW(jax.random.key(5), 1.0)
-    images = jnp.stack([jnp.asarray(pictures()), -jnp.asarray(pictures())])
-    mapped = jax.vmap(apply_ricap, (None, 0))(plan, images)
+    plan, images = drawn(5)[0], np.stack([pictures(), -pictures()])
+    mapped = np.asarray(jax.jit(jax.vmap(apply_ricap, (None, 0)))(plan, images))
     np.testing.assert_array_equal(mapped[1], -mapped[0])
 
 
 def test_gradient_counts_how_often_each_pixel_was_pasted() -> None:
     plan = random_plan([(0, 0), (2, 3), (4, 7), (1, 6), (3, 1)], 0)
-    gradient = jax.grad(lambda images: apply_ricap(plan, images).sum())(jnp.asarray(pictures(1)))
+    gradient = np.asarray(jax.jit(jax.grad(lambda images: apply_ricap(plan, images).sum()))(pictures(1)))
     pixels = pasted(plan, pictures(1)).astype(int).ravel()
     np.testing.assert_array_equal(gradient.ravel(), np.bincount(pixels, minlength=pictures(1).size))
 

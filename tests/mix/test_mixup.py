@@ -1,29 +1,22 @@
 """mixup against its formula, and the law of its weights and partners."""
 
-import functools
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
+from whole import compiled
 
-from jaxaug.mix import mixup
+from jaxaug import mix
 
+mixup = compiled(mix.mixup)
 KEY = jax.random.key(0)
-
-
-@functools.cache
-def compiled(batch: int, per_example: bool) -> Callable[[jax.Array, float], jax.Array]:
-    """Returns what mixes one-hot labels under a key and an alpha."""
-    features, labels = jnp.zeros((batch, 1)), jnp.eye(batch)
-    return jax.jit(lambda key, alpha: mixup(key, features, labels, alpha=alpha, per_example=per_example)[1])
 
 
 def mixing_matrix(key: jax.Array, batch: int, alpha: float = 1.0, per_example: bool = True) -> np.ndarray:
     """Returns `[B, B]`: how much of each example (column) is in each output (row), read off one-hot labels."""
-    return np.asarray(compiled(batch, per_example)(key, alpha), np.float64)
+    one_hot = np.eye(batch, dtype=np.float32)
+    return np.asarray(mixup(key, one_hot[:, :1], one_hot, alpha=alpha, per_example=per_example)[1], np.float64)
 
 
 def own_weights(alpha: float = 1.0, per_example: bool = True) -> np.ndarray:
@@ -35,7 +28,7 @@ def own_weights(alpha: float = 1.0, per_example: bool = True) -> np.ndarray:
 def test_images_and_labels_are_the_same_convex_combination() -> None:
     rng = np.random.default_rng(0)
     images, labels = rng.normal(size=(9, 4, 6, 3)).astype(np.float32), rng.dirichlet(np.ones(5), 9).astype(np.float32)
-    mixed, weighed = mixup(KEY, jnp.asarray(images), jnp.asarray(labels))
+    mixed, weighed = mixup(KEY, images, labels)
     matrix = mixing_matrix(KEY, 9)
     np.testing.assert_allclose(mixed, np.einsum("bs,shwc->bhwc", matrix, images), atol=1e-6)
     np.testing.assert_allclose(weighed, matrix @ labels, atol=1e-6)
@@ -72,8 +65,15 @@ def test_every_example_is_partner_once() -> None:
         assert sorted(partner) == list(range(9))
 
 
+def matrices_of_three(alpha: float, per_example: bool) -> np.ndarray:
+    """Returns `[1200, 3, 3]`, the mixing matrix of a batch of three under each of 1200 keys."""
+    one_hot = np.eye(3, dtype=np.float32)
+    run = jax.vmap(lambda key: mix.mixup(key, one_hot, one_hot, alpha=alpha, per_example=per_example)[1])
+    return np.asarray(jax.jit(run)(jax.random.split(KEY, 1200)))
+
+
 def test_partners_are_a_uniform_permutation() -> None:
-    matrices = np.asarray(jax.vmap(compiled(3, True), (0, None))(jax.random.split(KEY, 1200), 5.0))
+    matrices = matrices_of_three(5.0, True)
     partner = np.stack([(m - np.diag(np.diag(m))).argmax(1) for m in matrices])
     # A fixed point leaves zeros off the diagonal, where argmax would answer 0.
     fixed = (matrices > 0).sum(2) == 1
@@ -90,16 +90,16 @@ def test_one_weight_per_batch_on_request() -> None:
 
 
 def test_weight_per_batch_follows_the_beta_law() -> None:
-    matrices = np.asarray(jax.vmap(compiled(3, False), (0, None))(jax.random.split(KEY, 1024), 0.5))
+    matrices = matrices_of_three(0.5, False)
     # The own weight, wherever there is an example with another for a partner; one that has none keeps weight 1.
     moved = matrices.diagonal(axis1=1, axis2=2).min(1)[(matrices > 0).sum((1, 2)) > 3]
     assert stats.kstest(moved, stats.beta(0.5, 0.5).cdf).pvalue > 1e-6
 
 
 def test_feature_vectors_are_mixed_as_images_are() -> None:
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(9, 12)), jnp.float32)
-    flat, labels = mixup(KEY, x, jnp.eye(9))
-    images, same_labels = mixup(KEY, x.reshape(9, 2, 2, 3), jnp.eye(9))
+    x, one_hot = np.float32(np.random.default_rng(0).normal(size=(9, 12))), np.eye(9, dtype=np.float32)
+    flat, labels = mixup(KEY, x, one_hot)
+    images, same_labels = mixup(KEY, x.reshape(9, 2, 2, 3), one_hot)
     np.testing.assert_array_equal(flat, images.reshape(9, 12))
     np.testing.assert_array_equal(labels, same_labels)
 
@@ -107,23 +107,24 @@ def test_feature_vectors_are_mixed_as_images_are() -> None:
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_half_precision_is_the_rounded_result(dtype: type) -> None:
     rng = np.random.default_rng(0)
-    x, labels = jnp.asarray(rng.normal(size=(9, 8)), dtype), jnp.asarray(rng.dirichlet(np.ones(3), 9), dtype)
+    x, labels = rng.normal(size=(9, 8)).astype(dtype), rng.dirichlet(np.ones(3), 9).astype(dtype)
     half = mixup(KEY, x, labels)
-    full = mixup(KEY, x.astype(jnp.float32), labels.astype(jnp.float32))
+    full = mixup(KEY, x.astype(np.float32), labels.astype(np.float32))
     for one, other in zip(half, full, strict=True):
-        np.testing.assert_array_equal(one, other.astype(dtype))
+        np.testing.assert_array_equal(one, np.asarray(other).astype(dtype))
 
 
 def test_gradient_goes_to_each_source_by_its_weight() -> None:
     rng = np.random.default_rng(0)
-    x, cotangent = (jnp.asarray(rng.normal(size=(9, 4)), jnp.float32) for _ in range(2))
-    gradient = jax.grad(lambda x: (cotangent * mixup(KEY, x, jnp.eye(9))[0]).sum())(x)
+    x, cotangent = (np.float32(rng.normal(size=(9, 4))) for _ in range(2))
+    one_hot = np.eye(9, dtype=np.float32)
+    gradient = jax.jit(jax.grad(lambda x: (cotangent * mixup(KEY, x, one_hot)[0]).sum()))(x)
     np.testing.assert_allclose(gradient, mixing_matrix(KEY, 9).T @ np.asarray(cotangent, np.float64), atol=1e-5)
 
 
 def test_gradient_with_respect_to_alpha_is_finite() -> None:
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(9, 4)), jnp.float32)
-    gradient = jax.jit(jax.grad(lambda alpha: (mixup(KEY, x, jnp.eye(9), alpha=alpha)[0] ** 2).sum()))(jnp.float32(1.0))
+    x, one_hot = np.float32(np.random.default_rng(0).normal(size=(9, 4))), np.eye(9, dtype=np.float32)
+    gradient = jax.jit(jax.grad(lambda alpha: (mixup(KEY, x, one_hot, alpha=alpha)[0] ** 2).sum()))(jnp.float32(1.0))
     assert np.isfinite(gradient)
     assert gradient != 0
 
@@ -131,4 +132,4 @@ def test_gradient_with_respect_to_alpha_is_finite() -> None:
 @pytest.mark.parametrize("alpha", [0.0, -1.0, float("nan"), float("inf")])
 def test_bad_alpha_is_refused(alpha: float) -> None:
     with pytest.raises(ValueError, match=r"mixup takes alpha in \(0, inf\); got"):
-        mixup(KEY, jnp.ones((2, 3)), jnp.eye(2), alpha=alpha)
+        mix.mixup(KEY, jnp.ones((2, 3)), jnp.eye(2), alpha=alpha)

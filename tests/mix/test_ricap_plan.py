@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from laws.interface import annotations_unchecked
 from scipy import stats
+from whole import compiled
 
-from jaxaug.mix import RicapPlan, ricap_plan
+from jaxaug import mix
+from jaxaug.mix import RicapPlan
 
+ricap_plan = compiled(mix.ricap_plan)
 KEY = jax.random.key(0)
 COUNT, HEIGHT, WIDTH = 4096, 5, 8
 
@@ -19,12 +22,7 @@ COUNT, HEIGHT, WIDTH = 4096, 5, 8
 @functools.cache
 def plan(beta: float) -> RicapPlan:
     """Returns the plan of one batch of `COUNT`, as NumPy arrays."""
-    return RicapPlan(*map(np.asarray, compiled(KEY, beta)))  # pyright: ignore[reportArgumentType]
-
-
-@jax.jit
-def compiled(key: jax.Array, beta: float) -> RicapPlan:
-    return ricap_plan(key, (COUNT, HEIGHT, WIDTH, 3), beta=beta)
+    return jax.tree.map(np.asarray, ricap_plan(KEY, (COUNT, HEIGHT, WIDTH, 3), beta=beta))
 
 
 @functools.cache
@@ -153,7 +151,7 @@ def test_examples_draw_boundaries_and_offsets_of_their_own() -> None:
 
 
 def test_compiled_plan_equals_the_eager_one() -> None:
-    eager = ricap_plan(KEY, (COUNT, HEIGHT, WIDTH, 3), beta=1.0)
+    eager = mix.ricap_plan(KEY, (COUNT, HEIGHT, WIDTH, 3), beta=1.0)
     for one, other in zip(eager, plan(1.0), strict=True):
         np.testing.assert_allclose(one, other, rtol=1.2e-7)
 
@@ -176,9 +174,9 @@ def test_a_plan_of_one_pixel_and_one_image_is_that_image() -> None:
 )
 def test_bad_arguments_are_refused(shape: tuple[int, ...], options: dict, message: str) -> None:
     with annotations_unchecked(), pytest.raises(ValueError, match=message):
-        ricap_plan(KEY, shape, **options)
+        mix.ricap_plan(KEY, shape, **options)
 
 
 def test_a_raw_key_is_refused() -> None:
     with annotations_unchecked(), pytest.raises(TypeError, match="ricap_plan takes one typed key"):
-        ricap_plan(jnp.zeros(2, jnp.uint32), (4, 5, 8))
+        mix.ricap_plan(jnp.zeros(2, jnp.uint32), (4, 5, 8))

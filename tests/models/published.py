@@ -101,8 +101,10 @@ def loss_and_gradient(row: Published) -> tuple[jax.Array, Any]:
 
     def drawn(path: Any, leaf: jax.ShapeDtypeStruct) -> jax.Array:
         if path[-1].key == "kernel":
-            return jnp.asarray(rng.normal(size=leaf.shape) * (2 / np.prod(leaf.shape[:-1])) ** 0.5, leaf.dtype)
-        return jnp.full(leaf.shape, float(path[-1].key in ("scale", "var")), leaf.dtype)
+            values = rng.normal(size=leaf.shape) * (2 / np.prod(leaf.shape[:-1])) ** 0.5
+        else:
+            values = np.full(leaf.shape, path[-1].key in ("scale", "var"))
+        return jnp.asarray(values.astype(leaf.dtype))
 
     shapes = jax.eval_shape(model.init, jax.random.key(0), images)
     variables: Any = jax.tree_util.tree_map_with_path(drawn, shapes)

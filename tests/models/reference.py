@@ -23,7 +23,7 @@ def random_variables(model: nn.Module, images: Any, seed: int = 0) -> Any:
             values = rng.normal(size=leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:-1]))
         else:
             values = rng.uniform(0.5, 2, leaf.shape) if kind in ("scale", "var") else rng.normal(size=leaf.shape) / 3
-        return jnp.asarray(values, jnp.float32)
+        return jnp.asarray(values.astype(np.float32))
 
     return jax.tree_util.tree_map_with_path(drawn, jax.eval_shape(model.init, KEY, images))
 

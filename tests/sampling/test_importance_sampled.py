@@ -11,7 +11,7 @@ from laws.interface import annotations_unchecked
 from jaxaug.augment import gaussian_noise
 from jaxaug.compose import chain, on_images, on_pairs
 from jaxaug.mix import mixup
-from jaxaug.sampling import batch_augmented, importance_sampled, importance_weights, max_loss
+from jaxaug.sampling import Strategy, batch_augmented, importance_sampled, importance_weights, max_loss
 
 KEY = jax.random.key(0)
 MIXED = chain(on_images(gaussian_noise, stddev=0.1), on_pairs(mixup))
@@ -19,8 +19,19 @@ KINDS = ("loss", "one_minus_prob", "softmax", "uniform")
 
 
 def batch() -> dict[str, jax.Array]:
-    images = jax.random.uniform(jax.random.key(1), (5, 6, 4, 3))
-    return {"image": images, "label": jnp.eye(5), "index": jnp.arange(5)}
+    images = np.float32(np.random.default_rng(1).uniform(size=(5, 6, 4, 3)))
+    given = {"image": images, "label": np.eye(5, dtype=np.float32), "index": np.arange(5, dtype=np.int32)}
+    return jax.tree.map(jnp.asarray, given)
+
+
+def selected(strategy: Strategy, state: Any, batch: Any, score: Any, key: jax.Array = KEY) -> Any:
+    """Returns what the strategy selects, in one program."""
+    return jax.jit(lambda key, state, batch: strategy.select(key, state, batch, score))(key, state, batch)
+
+
+def copies_of(size: int) -> dict[str, np.ndarray]:
+    """Returns a batch whose augmentation is `from_table`'s."""
+    return {"index": np.arange(size, dtype=np.int32), "copy": np.zeros(size, np.int32)}
 
 
 def brightness(batch: dict[str, Any]) -> jax.Array:
@@ -31,7 +42,7 @@ def unused(batch: dict[str, Any]) -> NoReturn:
     raise AssertionError("nothing is scored here")
 
 
-def from_table(table: jax.Array) -> tuple[Any, Any]:
+def from_table(table: np.ndarray) -> tuple[Any, Any]:
     """Returns an augmentation whose copy j of example i has the loss table[j, i], and the score that reads it.
 
     The copy's number is what a key says, and the keys of M copies are not known here: each is one of the rows, drawn
@@ -43,7 +54,7 @@ def from_table(table: jax.Array) -> tuple[Any, Any]:
         return {**batch, "copy": jax.random.randint(key, (size,), 0, table.shape[0])}
 
     def score(batch: dict[str, Any]) -> jax.Array:
-        return table[batch["copy"], batch["index"]]
+        return jnp.asarray(table)[batch["copy"], batch["index"]]
 
     return augment, score
 
@@ -52,13 +63,12 @@ def from_table(table: jax.Array) -> tuple[Any, Any]:
 @pytest.mark.parametrize("scan", [False, True], ids=["at_once", "scan"])
 def test_copies_are_drawn_with_their_weights(importance: Any, scan: bool) -> None:
     """With M copies of losses from two values, the share of the larger follows from q by its expectation."""
-    table = jnp.array([[0.2], [1.8]])
-    augment, score = from_table(jnp.tile(table, (1, 40_000)))
+    table = np.float32([[0.2], [1.8]])
+    augment, score = from_table(np.tile(table, (1, 40_000)))
     strategy = importance_sampled(augment, num_candidates=2, importance=importance, temperature=0.5, scan=scan)
-    given = {"index": jnp.arange(40_000), "copy": jnp.zeros(40_000, jnp.int32)}
-    out, _, metrics = jax.jit(lambda k: strategy.select(k, (), given, score))(KEY)
-    share = float(out["copy"].mean())
-    q = float(importance_weights(table, importance=importance, temperature=0.5)[1, 0])
+    out, _, metrics = selected(strategy, (), copies_of(40_000), score)
+    share = np.asarray(out["copy"]).mean()
+    q = float(importance_weights(jnp.asarray(table), importance=importance, temperature=0.5)[1, 0])
     expected = 1 / 4 + q / 2  # both large; one of them
     assert share == pytest.approx(expected, abs=4 * np.sqrt(expected * (1 - expected) / 40_000))
     np.testing.assert_allclose(metrics["drawn_loss"], 0.2 + 1.6 * share, rtol=1e-4)
@@ -66,11 +76,11 @@ def test_copies_are_drawn_with_their_weights(importance: Any, scan: bool) -> Non
 
 
 def test_examples_are_drawn_independently() -> None:
-    augment, score = from_table(jnp.tile(jnp.array([[1.0], [1.0]]), (1, 2)))
+    augment, score = from_table(np.ones((2, 2), np.float32))
     strategy = importance_sampled(augment, num_candidates=2)
-    given = {"index": jnp.arange(2), "copy": jnp.zeros(2, jnp.int32)}
     keys = jax.random.split(KEY, 4000)
-    drawn = np.asarray(jax.vmap(lambda k: strategy.select(k, (), given, score)[0]["copy"])(keys))
+    run = jax.jit(jax.vmap(lambda k: strategy.select(k, (), copies_of(2), score)[0]["copy"]))
+    drawn = np.asarray(run(keys))
     assert abs(np.corrcoef(drawn.T)[0, 1]) < 4 / np.sqrt(4000)
     np.testing.assert_allclose(drawn.mean(axis=0), 0.5, atol=4 * 0.5 / np.sqrt(4000))
 
@@ -78,13 +88,11 @@ def test_examples_are_drawn_independently() -> None:
 @pytest.mark.parametrize("importance", ["loss", "softmax"])
 def test_correction_restores_the_plain_expectation(importance: Any) -> None:
     """E[f(drawn) / (M q)] is the mean of f over the copies, for an f that has nothing to do with the loss."""
-    table = jnp.tile(jnp.array([[0.5], [3.0], [1.0]]), (1, 60_000))
+    table = np.tile(np.float32([[0.5], [3.0], [1.0]]), (1, 60_000))
     augment, score = from_table(table)
     strategy = importance_sampled(augment, num_candidates=3, importance=importance, unbiased=True)
-    given = {"index": jnp.arange(60_000), "copy": jnp.zeros(60_000, jnp.int32)}
-    out, _, _ = jax.jit(lambda k: strategy.select(k, (), given, score))(KEY)
-    f = jnp.array([4.0, -1.0, 2.0])[out["copy"]]
-    weighted = np.asarray(f * out["weight"])
+    out, _, _ = selected(strategy, (), copies_of(60_000), score)
+    weighted = np.float32([4.0, -1.0, 2.0])[out["copy"]] * np.asarray(out["weight"])
     assert weighted.mean() == pytest.approx(5 / 3, abs=4 * weighted.std() / np.sqrt(60_000))
     weight = np.asarray(out["weight"])
     assert weight.mean() == pytest.approx(1.0, abs=4 * weight.std() / np.sqrt(60_000))
@@ -92,25 +100,25 @@ def test_correction_restores_the_plain_expectation(importance: Any) -> None:
 
 def test_correction_multiplies_a_weight_that_is_there() -> None:
     strategy = importance_sampled(on_images(gaussian_noise, stddev=1.0), unbiased=True)
-    plain, _, _ = strategy.select(KEY, (), batch(), brightness)
-    twice, _, _ = strategy.select(KEY, (), {**batch(), "weight": jnp.full(5, 2.0)}, brightness)
+    plain, _, _ = selected(strategy, (), batch(), brightness)
+    twice, _, _ = selected(strategy, (), {**batch(), "weight": np.full(5, 2, np.float32)}, brightness)
     np.testing.assert_allclose(twice["weight"], 2 * plain["weight"], rtol=1e-6)
 
 
 def test_uniform_weights_are_one() -> None:
     strategy = importance_sampled(on_images(gaussian_noise, stddev=1.0), importance="uniform", unbiased=True)
-    out, _, _ = strategy.select(KEY, (), batch(), brightness)
+    out, _, _ = selected(strategy, (), batch(), brightness)
     np.testing.assert_allclose(out["weight"], 1.0, rtol=1e-6)
 
 
 @pytest.mark.parametrize("make", [importance_sampled, max_loss])
 @pytest.mark.parametrize("num_candidates", [1, 3])
 def test_scan_draws_the_same_copies(make: Any, num_candidates: int) -> None:
-    def selected(scan: bool) -> Any:
-        strategy = make(MIXED, num_candidates=num_candidates, scan=scan)
-        return jax.jit(lambda b: strategy.select(KEY, (), b, brightness)[::2])(batch())
-
-    for one, other in zip(jax.tree.leaves(selected(False)), jax.tree.leaves(selected(True)), strict=True):
+    at_once, in_turn = (
+        selected(make(MIXED, num_candidates=num_candidates, scan=scan), (), batch(), brightness)[::2]
+        for scan in (False, True)
+    )
+    for one, other in zip(jax.tree.leaves(at_once), jax.tree.leaves(in_turn), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
@@ -146,19 +154,18 @@ def test_max_loss_takes_the_largest() -> None:
 
 
 def test_all_zero_losses_draw_uniformly() -> None:
-    augment, _ = from_table(jnp.zeros((2, 1)))
+    augment, _ = from_table(np.zeros((2, 1), np.float32))
     strategy = importance_sampled(augment, num_candidates=3)
-    given = {"index": jnp.zeros(20_000, jnp.int32), "copy": jnp.zeros(20_000, jnp.int32)}
-    out, _, _ = strategy.select(KEY, (), given, lambda b: jnp.zeros(b["copy"].shape[0]))
-    assert float(out["copy"].mean()) == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(20_000))
+    out, _, _ = selected(strategy, (), copies_of(20_000), lambda b: jnp.zeros(b["copy"].shape[0]))
+    assert np.asarray(out["copy"]).mean() == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(20_000))
 
 
 def test_any_pytree_is_a_batch() -> None:
     strategy = importance_sampled(lambda key, x: (x[0] + jax.random.normal(key, x[0].shape), x[1]), num_candidates=3)
-    select: Any = strategy.select
-    (first, second), _, _ = select(KEY, (), (jnp.zeros(6), jnp.arange(6)), lambda x: jnp.abs(x[0]))
+    given = np.zeros(6, np.float32), np.arange(6, dtype=np.int32)
+    (first, second), _, _ = selected(strategy, (), given, lambda x: jnp.abs(x[0]))
     assert first.shape == (6,)
-    np.testing.assert_array_equal(second, jnp.arange(6))
+    np.testing.assert_array_equal(second, np.arange(6))
 
 
 @pytest.mark.parametrize("scan", [False, True], ids=["at_once", "scan"])
@@ -169,7 +176,8 @@ def test_score_sees_all_copies_at_once_or_one_at_a_time(scan: bool) -> None:
         sizes.add(batch["image"].shape[0])
         return brightness(batch)
 
-    importance_sampled(MIXED, num_candidates=4, scan=scan).select(KEY, (), batch(), score)
+    strategy = importance_sampled(MIXED, num_candidates=4, scan=scan)
+    jax.eval_shape(lambda b: strategy.select(KEY, (), b, score), batch())
     assert sizes == ({5} if scan else {20})
 
 
@@ -194,12 +202,12 @@ def test_a_share_scores_the_examples_that_were_hardest(make: Any) -> None:
 
 def test_a_share_draws_the_others_once() -> None:
     """The mean loss of the draw is the plain mean where nothing was scored, and the largest where max_loss did."""
-    table = jnp.tile(jnp.array([[0.0], [1.0]]), (1, 40_000))
+    table = np.tile(np.float32([[0.0], [1.0]]), (1, 40_000))
     augment, score = from_table(table)
     strategy = max_loss(augment, num_candidates=2, scored=0.5)
-    given = {"index": jnp.arange(40_000), "copy": jnp.zeros(40_000, jnp.int32)}
-    state = strategy.observe(strategy.init(40_000), given, jnp.arange(40_000.0))
-    out, _, metrics = strategy.select(KEY, state, given, score)
+    given = copies_of(40_000)
+    observed = jax.jit(strategy.observe)(strategy.init(40_000), given, np.arange(40_000, dtype=np.float32))
+    out, _, metrics = selected(strategy, observed, given, score)
     easy, hard = np.split(np.asarray(out["copy"]), 2)
     assert easy.mean() == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(20_000))
     assert hard.mean() == pytest.approx(0.75, abs=4 * 0.5 / np.sqrt(20_000))
@@ -211,7 +219,7 @@ def test_a_share_is_weighed_alone() -> None:
         on_images(gaussian_noise, stddev=1.0), num_candidates=3, scored=0.4, unbiased=True, scan=True
     )
     state = strategy.observe(strategy.init(5), batch(), jnp.array([0.5, 3.0, 0.1, 2.0, 1.0]))
-    out, _, _ = jax.jit(lambda: strategy.select(KEY, state, batch(), lambda b: jnp.abs(brightness(b))))()
+    out, _, _ = selected(strategy, state, batch(), lambda b: jnp.abs(brightness(b)))
     np.testing.assert_array_equal(np.asarray(out["weight"])[[0, 2, 4]], 1.0)
     assert (np.asarray(out["weight"])[[1, 3]] != 1.0).all()
 
@@ -219,9 +227,10 @@ def test_a_share_is_weighed_alone() -> None:
 def test_a_share_mixes_with_partners_of_the_whole_batch() -> None:
     strategy = max_loss(on_pairs(mixup), num_candidates=2, scored=0.2)
     partners = np.zeros(5)
+    state = strategy.init(5)
+    run = jax.jit(lambda key: strategy.select(key, state, batch(), brightness)[0]["label"][0])
     for seed in range(20):
-        out, _, _ = strategy.select(jax.random.key(seed), strategy.init(5), batch(), brightness)
-        partners += np.asarray(out["label"][0])
+        partners += np.asarray(run(jax.random.key(seed)))
     assert (partners > 0).all()
 
 
@@ -241,19 +250,19 @@ def test_no_gradient_flows_through_the_choice() -> None:
         out, _, _ = strategy.select(KEY, (), batch(), lambda b: jnp.abs(weight * brightness(b)))
         return out["image"].sum() + out["weight"].sum()
 
-    assert float(jax.grad(objective)(jnp.float32(2.0))) == 0.0
+    assert float(jax.jit(jax.grad(objective))(np.float32(2.0))) == 0.0
 
 
 def test_losses_that_are_nan_show_in_the_metrics() -> None:
     strategy = importance_sampled(MIXED)
-    _, _, metrics = strategy.select(KEY, (), batch(), lambda b: jnp.full(20, jnp.nan))
+    _, _, metrics = selected(strategy, (), batch(), lambda b: jnp.full(20, jnp.nan))
     assert np.isnan(metrics["drawn_loss"])
     assert np.isnan(metrics["candidate_loss"])
 
 
 @pytest.mark.parametrize("copies", [1, 2, 3])
 def test_batch_augmented_stacks_copies_labels_and_indices(copies: int) -> None:
-    out, _, metrics = batch_augmented(MIXED, copies=copies).select(KEY, (), batch(), unused)
+    out, _, metrics = selected(batch_augmented(MIXED, copies=copies), (), batch(), unused)
     assert out["image"].shape == (5 * copies, 6, 4, 3)
     assert out["label"].shape == (5 * copies, 5)
     np.testing.assert_array_equal(out["index"], np.tile(np.arange(5), copies))

@@ -90,7 +90,8 @@ TWO_DEVICES = """
 
 def test_two_devices_train_as_one() -> None:
     here = os.path.dirname(__file__)
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "PYTHONPATH": here}
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
+    environment = {**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": here}
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(TWO_DEVICES)],
         capture_output=True,

@@ -21,7 +21,7 @@ SCRIPT = pathlib.Path(__file__).with_name("trained_on_devices.py")
 def started(devices: int, *arguments: str) -> subprocess.Popen:
     environment = {
         **os.environ,
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}",
         "JAX_PLATFORMS": "cpu",
     }
     return subprocess.Popen(

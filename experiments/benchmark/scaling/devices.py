@@ -102,7 +102,8 @@ class SimulatedDevices:
         options = [f"--{name.replace('_', '-')}={value}" for name, value in dataclasses.asdict(command).items()]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "experiments.benchmark.scaling.devices", *options],
-            env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags},
+            # A program that is read from a cache is not dumped.
+            env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "JAX_ENABLE_COMPILATION_CACHE": "false"},
             cwd=pathlib.Path(__file__).parents[2],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
