@@ -58,7 +58,7 @@ def pytest_runtest_makereport() -> Iterator[None]:
     return report
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+def pytest_runtest_logreport(report: Any) -> None:
     for name, value in report.user_properties:
         if name == "spent":
             totals[report.nodeid] = added(totals.get(report.nodeid, (0, 0, 0.0)), value)

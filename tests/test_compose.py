@@ -19,7 +19,7 @@ COUNT = 4096
 def batch(count: int = 6) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     return {
-        "image": np.float32(rng.uniform(0.1, 0.9, (count, 4, 5, 3))),
+        "image": np.asarray(rng.uniform(0.1, 0.9, (count, 4, 5, 3)), np.float32),
         "label": np.eye(count, 7, dtype=np.float32),
         "index": np.arange(count, dtype=np.int32),
     }
@@ -115,7 +115,7 @@ def test_sometimes_in_sometimes_multiplies_the_rates() -> None:
 
 def test_prob_of_sometimes_may_be_traced() -> None:
     traced = jax.jit(jax.vmap(lambda prob: sometimes(added(1), prob)(KEY, jnp.asarray(zeros(64)))))(
-        np.float32([0.0, 0.3, 1.0])
+        np.asarray([0.0, 0.3, 1.0], np.float32)
     )
     for prob, result in zip((0.0, 0.3, 1.0), np.asarray(traced), strict=True):
         np.testing.assert_array_equal(result, applied(sometimes(added(1), prob), zeros(64)))
@@ -168,7 +168,7 @@ def test_members_of_one_of_draw_independently_of_the_choice() -> None:
 
 
 def test_weights_of_one_of_may_be_traced() -> None:
-    grid = np.float32([[1.0, 0.0, 0.0], [0.2, 0.3, 0.5]])
+    grid = np.asarray([[1.0, 0.0, 0.0], [0.2, 0.3, 0.5]], np.float32)
     traced = jax.jit(jax.vmap(lambda weights: one_of(*MEMBERS, weights=weights)(KEY, jnp.asarray(zeros(64)))))(grid)
     for weights, result in zip(grid, np.asarray(traced), strict=True):
         np.testing.assert_array_equal(result, applied(one_of(*MEMBERS, weights=weights), zeros(64)))

@@ -124,7 +124,7 @@ def test_brightness_draws_the_factor_that_it_applies():
 
 
 def test_hue_turns_both_ways_uniformly():
-    red = np.broadcast_to(np.float32([1, 0, 0]), (2000, 1, 1, 3))
+    red = np.broadcast_to(np.asarray([1, 0, 0], np.float32), (2000, 1, 1, 3))
     out = np.asarray(hue(KEY, red, strength=0.15))[:, 0, 0]
     turns = np.array([colorsys.rgb_to_hsv(*pixel)[0] for pixel in out])
     turns = np.where(turns > 0.5, turns - 1, turns)

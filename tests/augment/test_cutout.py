@@ -85,7 +85,7 @@ def test_pixels_outside_the_hole_keep_their_bits() -> None:
     np.testing.assert_array_equal(np.asarray(cut)[~hole], np.asarray(images)[~hole])
 
 
-@pytest.mark.parametrize("fill", [(1.0, 2.0, 3.0), np.float32([1.0, 2.0, 3.0])])
+@pytest.mark.parametrize("fill", [(1.0, 2.0, 3.0), np.asarray([1.0, 2.0, 3.0], np.float32)])
 def test_fill_may_differ_between_channels(fill: tuple[float, ...] | jax.Array) -> None:
     cut = np.asarray(cutout(KEY, np.zeros((8, 5, 7, 3), np.float32), size=3, fill=fill))
     hole = cut[..., 0] != 0

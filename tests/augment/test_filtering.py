@@ -39,7 +39,7 @@ def test_no_width_is_the_identity(options):
 
 
 def test_each_image_may_have_another_width():
-    found = blurred(IMAGES, np.float32([0.0, 0.7, 1.5]), 5)
+    found = blurred(IMAGES, np.asarray([0.0, 0.7, 1.5], np.float32), 5)
     np.testing.assert_allclose(found[0], IMAGES[0], rtol=1e-6)
     for n, sigma in ((1, 0.7), (2, 1.5)):
         np.testing.assert_allclose(found[n], gaussian_blur(KEY, IMAGES, sigma=sigma)[n], atol=1e-6)
@@ -54,14 +54,14 @@ def test_the_mean_stays_and_the_variance_falls():
 @pytest.mark.parametrize("factor", [0.0, 0.5, 1.0, 2.0])
 def test_sharpness_does_what_pillow_does_up_to_its_rounding(factor):
     images = np.random.default_rng(1).integers(0, 256, (2, 7, 8, 3), np.uint8)
-    found = 255 * np.asarray(sharpened(np.float32(images / 255), np.full(2, factor, np.float32)))
+    found = 255 * np.asarray(sharpened(np.asarray(images / 255, np.float32), np.full(2, factor, np.float32)))
     expected = [np.asarray(ImageEnhance.Sharpness(Image.fromarray(image)).enhance(factor)) for image in images]
     assert np.abs(found - np.stack(expected)).max() <= 2
 
 
 def test_sharpening_is_a_blend_with_the_smoothed_image():
     weights = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]])[:, :, None] / 13
-    factors = np.float32([0.0, 0.6, 1.8])
+    factors = np.asarray([0.0, 0.6, 1.8], np.float32)
     sharp = np.asarray(sharpened(IMAGES, factors))
     for image, factor, found in zip(IMAGES, np.asarray(factors), sharp, strict=True):
         smooth = scipy.ndimage.convolve(image.astype(np.float64), weights)

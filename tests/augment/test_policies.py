@@ -63,7 +63,7 @@ def test_each_operation_is_the_function_of_its_name_at_its_strength(sign):
     found = np.asarray(by_choice(copies(COUNT), np.float32(sign)))
     for n, name in enumerate(OPERATIONS):
         np.testing.assert_allclose(found[n], expected[name][0], atol=1e-5, err_msg=name)
-        assert name == "identity" or np.abs(found[n] - IMAGE[0]).max() > 0.01, f"{name} changes nothing"
+        assert name == "identity" or np.abs(found[n] - np.asarray(IMAGE)[0]).max() > 0.01, f"{name} changes nothing"
 
 
 def copies(count: int) -> np.ndarray:
@@ -112,7 +112,7 @@ def test_magnitude_zero_leaves_all_but_the_two_that_have_none():
 
 def test_the_magnitude_may_be_traced_and_go_beyond_ten():
     images = copies(50)
-    out = jax.jit(jax.vmap(lambda m: rand_augment(KEY, images, magnitude=m)))(np.float32([3.0, 30.0]))
+    out = jax.jit(jax.vmap(lambda m: rand_augment(KEY, images, magnitude=m)))(np.asarray([3.0, 30.0], np.float32))
     alone = jax.jit(augment.rand_augment, static_argnames="magnitude")
     for n, magnitude in enumerate((3.0, 30.0)):
         np.testing.assert_allclose(out[n], alone(KEY, images, magnitude=magnitude), atol=1e-5)

@@ -71,7 +71,7 @@ def test_the_identity_is_exact(interpolation, border, dtype):
 
 def test_each_channel_has_its_own_fill():
     far = np.tile(np.array([[1, 0, 100.0], [0, 1, 0]], np.float32), (3, 1, 1))
-    out = RESAMPLED(IMAGES, far, fill=np.float32([0.25, 0.75]))
+    out = RESAMPLED(IMAGES, far, fill=np.asarray([0.25, 0.75], np.float32))
     np.testing.assert_array_equal(out, np.broadcast_to([0.25, 0.75], IMAGES.shape).astype(np.float32))
 
 
@@ -83,7 +83,7 @@ def test_a_quarter_turn_is_rot90(turns):
 
 
 def test_whole_pixels_are_moved_exactly():
-    out = translated(IMAGES, np.float32([2.0, 0.0, -1.0]), np.float32([-3.0, 1.0, 0.0]))
+    out = translated(IMAGES, np.asarray([2.0, 0.0, -1.0], np.float32), np.asarray([-3.0, 1.0, 0.0], np.float32))
     expected = np.zeros_like(IMAGES)
     expected[0, 2:, :-3] = IMAGES[0, :-2, 3:]
     expected[1, :, 1:] = IMAGES[1, :, :-1]

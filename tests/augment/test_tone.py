@@ -29,7 +29,7 @@ def bytes_of(seed: int, shape=(3, 16, 20, 3), levels: int = 256) -> np.ndarray:
 
 
 def floats(images: np.ndarray) -> np.ndarray:
-    return np.float32(images / 255)
+    return np.asarray(images / 255, np.float32)
 
 
 def of_pillow(operation, images, *args) -> np.ndarray:
@@ -62,7 +62,7 @@ def test_posterize_is_pillows(bits):
 
 def test_each_image_may_keep_other_bits():
     images = floats(bytes_of(2))
-    found = posterized(images, np.float32([1.0, 4.0, 8.0]))
+    found = posterized(images, np.asarray([1.0, 4.0, 8.0], np.float32))
     for n, bits in enumerate((1, 4, 8)):
         np.testing.assert_array_equal(found[n], posterize(KEY, images, bits=bits)[n])
 
@@ -76,7 +76,7 @@ def test_solarize_is_pillows(threshold):
 
 def test_each_image_may_have_another_threshold():
     images = floats(bytes_of(5))
-    found = solarized(images, np.float32([0.0, 0.3, 2.0]))
+    found = solarized(images, np.asarray([0.0, 0.3, 2.0], np.float32))
     np.testing.assert_array_equal(found[0], 1 - images[0])
     np.testing.assert_array_equal(found[2], images[2])
 
@@ -108,7 +108,7 @@ def test_twice_inverted_is_the_image():
 
 
 def test_values_outside_the_range_are_clipped_where_levels_are_needed():
-    images = np.float32([-1.0, 0.5, 3.0]).reshape(1, 1, 3, 1)
+    images = np.asarray([-1.0, 0.5, 3.0], np.float32).reshape(1, 1, 3, 1)
     np.testing.assert_allclose(posterize(KEY, images, bits=8).ravel(), [0, 128 / 255, 1], atol=1e-6)
     assert float(equalized(images).min()) >= 0
 

@@ -20,7 +20,7 @@ def mixed(operation: Operation, variant: tuple[tuple[str, Any], ...]) -> tuple[n
     The image of class k is one-hot in channel k at every pixel, so that the pixels tell their sources.
     """
     images = np.float32(np.broadcast_to(np.eye(CLASSES)[:, None, None, :], (CLASSES, 8, 12, CLASSES)))
-    labels = np.float32([np.eye(CLASSES), SOFT, 3 * SOFT])
+    labels = np.asarray([np.eye(CLASSES), SOFT, 3 * SOFT], np.float32)
 
     def run(key: jax.Array, labels: jax.Array) -> Any:
         return operation.function(key, jnp.asarray(images), labels, **{**operation.settings, **dict(variant)})

@@ -27,7 +27,7 @@ def over_values(operation: Operation) -> tuple[jax.Array, Any]:
     The scan is over keys and images, the vmap over keys, images and both values of every numeric option.
     """
     keys = jax.random.split(KEY, (2, 2))
-    stacked = jax.tree.map(lambda *numbers: np.float32(numbers), *values(operation))
+    stacked = jax.tree.map(lambda *numbers: np.asarray(numbers, np.float32), *values(operation))
 
     @jax.jit
     def run(keys: Any, images: Any, stacked: Any) -> Any:

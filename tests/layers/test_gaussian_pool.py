@@ -38,7 +38,7 @@ def eta_of(noise: Any, prior: str, mu: float, sigma: float) -> Any:
 @functools.cache
 def many_etas(prior: str, noise_level: str, mu: float, sigma: float) -> np.ndarray:
     """Returns η of 4000 examples, 2 x 2 positions and 3 channels, recovered from the output."""
-    x = np.broadcast_to(np.float32([[0, 2, 0, 2]] * 4)[None, :, :, None], (4000, 4, 4, 3))
+    x = np.broadcast_to(np.asarray([[0, 2, 0, 2]] * 4, np.float32)[None, :, :, None], (4000, 4, 4, 3))
     y = gaussian_pool(KEY, x, mu, sigma, prior=prior, noise_level=noise_level)  # pyright: ignore[reportArgumentType]
     return np.asarray(y, np.float64) - 1.0  # mean 1, deviation 1
 

@@ -55,7 +55,7 @@ def random_plan(boundary: list[tuple[int, int]], seed: int) -> RicapPlan:
                 rng.integers(0, WIDTH - columns, endpoint=True),
             )
             weight[b, k] = rows * columns / (HEIGHT * WIDTH)
-    return RicapPlan(*map(jnp.asarray, (np.int32(source), np.int32(boundary), offset, weight)))
+    return RicapPlan(*map(jnp.asarray, (np.asarray(source, np.int32), np.asarray(boundary, np.int32), offset, weight)))
 
 
 @pytest.mark.parametrize("beta", [0.3, 1.0, 5.0])

@@ -32,7 +32,7 @@ def test_label_is_the_weighted_sum_over_any_number_of_parts(count: int) -> None:
 
 
 def test_weights_of_one_source_add_up() -> None:
-    found = mix_labels(np.zeros((1, 4), np.int32), np.full((1, 4), 0.25, np.float32), np.float32([[0, 1]]))
+    found = mix_labels(np.zeros((1, 4), np.int32), np.full((1, 4), 0.25, np.float32), np.asarray([[0, 1]], np.float32))
     np.testing.assert_array_equal(found, [[0, 1]])
 
 

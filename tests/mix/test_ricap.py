@@ -61,7 +61,7 @@ def test_without_image_mixing_the_images_stay_and_labels_mix(plan: RicapPlan) ->
 def test_without_label_mixing_the_largest_patch_gives_the_label(plan: RicapPlan) -> None:
     images, labels = ricap(KEY, IMAGES, LABELS, beta=1.0, label_mixing=False)
     np.testing.assert_array_equal(images, apply_ricap(plan, IMAGES))
-    source, weight, given = np.asarray(plan.source), np.asarray(plan.weight), LABELS
+    source, weight, given = np.asarray(plan.source), np.asarray(plan.weight), np.asarray(LABELS)
     for b in range(BATCH):
         largest = [given[source[b, k]] for k in range(4) if weight[b, k] == weight[b].max()]
         assert any((np.asarray(labels)[b] == label).all() for label in largest)
@@ -83,7 +83,7 @@ def test_half_precision_labels_are_the_rounded_ones(switches: dict[str, Any]) ->
 
 
 def test_one_hot_labels_of_one_class_stay_certain() -> None:
-    labels = np.tile(np.float32([[0, 1]]), (BATCH, 1))
+    labels = np.tile(np.asarray([[0, 1]], np.float32), (BATCH, 1))
     np.testing.assert_allclose(ricap(KEY, IMAGES, labels)[1], labels, atol=1.2e-7)
 
 

@@ -72,7 +72,7 @@ def test_ricap_uses_the_plan_of_the_same_law():
 
 def test_the_reach_may_be_traced():
     run = jax.jit(jax.vmap(lambda reach: ricap_plan(KEY, SHAPE, boundary="center", reach=reach)))
-    plans = run(np.float32([0.2, 0.9]))
+    plans = run(np.asarray([0.2, 0.9], np.float32))
     static = jax.jit(mix.ricap_plan, static_argnums=1, static_argnames=("boundary", "reach"))
     for n, reach in enumerate((0.2, 0.9)):
         np.testing.assert_array_equal(plans.boundary[n], static(KEY, SHAPE, boundary="center", reach=reach).boundary)

@@ -43,7 +43,7 @@ def test_draws_are_independent():
 
 
 def test_the_concentration_may_differ_between_draws():
-    a = np.float32([0.1, 1.0, 50.0])
+    a = np.asarray([0.1, 1.0, 50.0], np.float32)
     run = jax.jit(jax.vmap(lambda a, key: symmetric_beta(key, a, (20_000,))))
     x = np.asarray(run(a, jax.random.split(KEY, 3)))
     np.testing.assert_allclose(x.var(1), 1 / (4 * (2 * np.asarray(a) + 1)), rtol=0.05)

@@ -63,7 +63,7 @@ def from_table(table: np.ndarray) -> tuple[Any, Any]:
 @pytest.mark.parametrize("scan", [False, True], ids=["at_once", "scan"])
 def test_copies_are_drawn_with_their_weights(importance: Any, scan: bool) -> None:
     """With M copies of losses from two values, the share of the larger follows from q by its expectation."""
-    table = np.float32([[0.2], [1.8]])
+    table = np.asarray([[0.2], [1.8]], np.float32)
     augment, score = from_table(np.tile(table, (1, 40_000)))
     strategy = importance_sampled(augment, num_candidates=2, importance=importance, temperature=0.5, scan=scan)
     out, _, metrics = selected(strategy, (), copies_of(40_000), score)
@@ -88,11 +88,11 @@ def test_examples_are_drawn_independently() -> None:
 @pytest.mark.parametrize("importance", ["loss", "softmax"])
 def test_correction_restores_the_plain_expectation(importance: Any) -> None:
     """E[f(drawn) / (M q)] is the mean of f over the copies, for an f that has nothing to do with the loss."""
-    table = np.tile(np.float32([[0.5], [3.0], [1.0]]), (1, 60_000))
+    table = np.tile(np.asarray([[0.5], [3.0], [1.0]], np.float32), (1, 60_000))
     augment, score = from_table(table)
     strategy = importance_sampled(augment, num_candidates=3, importance=importance, unbiased=True)
     out, _, _ = selected(strategy, (), copies_of(60_000), score)
-    weighted = np.float32([4.0, -1.0, 2.0])[out["copy"]] * np.asarray(out["weight"])
+    weighted = np.asarray([4.0, -1.0, 2.0], np.float32)[out["copy"]] * np.asarray(out["weight"])
     assert weighted.mean() == pytest.approx(5 / 3, abs=4 * weighted.std() / np.sqrt(60_000))
     weight = np.asarray(out["weight"])
     assert weight.mean() == pytest.approx(1.0, abs=4 * weight.std() / np.sqrt(60_000))
@@ -202,7 +202,7 @@ def test_a_share_scores_the_examples_that_were_hardest(make: Any) -> None:
 
 def test_a_share_draws_the_others_once() -> None:
     """The mean loss of the draw is the plain mean where nothing was scored, and the largest where max_loss did."""
-    table = np.tile(np.float32([[0.0], [1.0]]), (1, 40_000))
+    table = np.tile(np.asarray([[0.0], [1.0]], np.float32), (1, 40_000))
     augment, score = from_table(table)
     strategy = max_loss(augment, num_candidates=2, scored=0.5)
     given = copies_of(40_000)

@@ -94,7 +94,7 @@ NUMBERS = st.floats(0, 100, width=32, allow_subnormal=False)  # XLA takes subnor
 )
 def test_rule_holds_for_any_losses(losses: list[float], tau: float, direction: Any) -> None:
     strategy = self_paced(lambda key, x: {"image": x["image"] + 1}, threshold=tau, direction=direction)
-    values = np.float32(losses)
+    values = np.asarray(losses, np.float32)
     given = {"image": jnp.asarray(np.zeros(len(losses), np.float32))}
     out, _, metrics = strategy.select(KEY, strategy.init(1), given, lambda b: jnp.asarray(values))
     expected = values >= np.float32(tau)
@@ -160,7 +160,7 @@ def test_thresholds_are_traced_by_vmap() -> None:
         strategy = self_paced(NOISE, threshold=threshold)
         return strategy.select(KEY, strategy.init(10), batch(), score)[2]["augmented"]
 
-    shares = jax.jit(jax.vmap(share))(np.float32([0.0, 0.5, 1.0, 2.5, 9.0]))
+    shares = jax.jit(jax.vmap(share))(np.asarray([0.0, 0.5, 1.0, 2.5, 9.0], np.float32))
     np.testing.assert_allclose(shares, [1.0, 0.8, 0.4, 0.2, 0.0], rtol=1e-6)
 
 
