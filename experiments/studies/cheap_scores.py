@@ -33,13 +33,15 @@ from jaxaug.sampling.loss_table import lookup_losses
 from jaxaug.training import (
     Scorer,
     TrainState,
+    device_split,
+    epoch_order,
+    gathered_batch,
     init_state,
     make_optimizer,
     make_train_step,
     network_scorer,
     proxy_scorer,
 )
-from jaxaug.training.device_data import device_split, epoch_order, gathered_batch
 
 SHARP: dict[str, Any] = {"importance": "softmax", "temperature": 0.1}
 CANDIDATES = 4  # copies of each example, M

@@ -35,8 +35,14 @@ from jaxaug.compose import chain
 from jaxaug.sampling import always
 from jaxaug.search.baselines import checked_validation
 from jaxaug.search.candidates import affinities_by, candidate_states, checked_candidates
-from jaxaug.training import fit_population, init_population, make_eval_step, make_train_step
-from jaxaug.training.loop import Record, split_evaluators
+from jaxaug.training import (
+    Record,
+    fit_population,
+    in_memory_evaluators,
+    init_population,
+    make_eval_step,
+    make_train_step,
+)
 
 BUDGETS = (0.1, 0.2, 0.4)
 
@@ -70,7 +76,7 @@ def measure_candidates(job: Job) -> Measured:
             on_epoch=bar.update,
         )
     seconds = time.monotonic() - began
-    test = split_evaluators(eval_step, dataset, eval_batch_size=500)["test"]
+    test = in_memory_evaluators(eval_step, dataset, eval_batch_size=500)["test"]
     tested = [None if state is None else round(test.means(state)["accuracy"], 6) for state in trained]
     # The first candidate is no augmentation: the clean networks.
     clean = trained[: job.seeds]

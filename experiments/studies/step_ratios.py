@@ -10,7 +10,7 @@ from experiments.run.build import built_augmentation, built_model, built_strateg
 from experiments.studies.recipe import arm_options, job_config
 from experiments.studies.study import Job, Measured
 from experiments.studies.train_population import measure_config, whole_of
-from jaxaug.training.device_data import device_split, gathered_batch
+from jaxaug.training import device_split, gathered_batch
 
 TURNS = 15
 
