@@ -24,7 +24,7 @@ from experiments.studies.report import metric
 from experiments.studies.study import Arm, Block, DataPaths, Job, Lines, Measured, ScaleOverrides, Study
 from experiments.studies.train_population import errors, train_population, whole_of
 from jaxaug.explain import overlay, receptive_field_spread
-from jaxaug.models.network import Network
+from jaxaug.models import Network
 
 LAYERS: dict[Method, str | None] = {"cam": None, "grad_cam": "trunk/stage2_block1"}
 """Whose output each method explains; None is what the classifier pools."""

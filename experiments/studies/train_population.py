@@ -18,8 +18,7 @@ from experiments.run.console import warnings_as_notes
 from experiments.studies.recipe import job_config
 from experiments.studies.study import Job, Measured
 from jaxaug.data import Dataset
-from jaxaug.training import Record, TrainState, fit_population
-from jaxaug.training.variables import HEAD
+from jaxaug.training import HEAD, Record, TrainState, fit_population
 
 
 class Population(NamedTuple):

@@ -137,7 +137,7 @@ def test_a_corrupt_image_is_skipped_and_counted(broken):
     assert [record["skipped"] for record in records] == [1, 1]
     # Training takes the next one, the tests leave it out.
     where = sorted(path.name for path in (broken / "train" / "bee").iterdir()).index("3.png") + 9
-    with pytest.warns(UserWarning, match=r"1 of (24|9) images cannot be read and are left out; the first: "):
+    with pytest.warns(UserWarning, match=r"skipped 1 of (24|9) images, which cannot be read; the first error: "):
         memory = load(f"folder:{broken}", on_corrupt="skip")
     assert len(memory.train.labels) == 23
     assert [each.place for each in dataset.train.images.decoded([where - 1, where])] == [where - 1, where + 1]
