@@ -5,6 +5,7 @@ import io
 import json
 import pathlib
 import random
+import unicodedata  # noqa: F401, Python imports it to parse the first name that is not ASCII
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -222,9 +222,9 @@ def test_calls_that_python_cannot_make_data_of_are_refused(text):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda d: d.update(augment="crop"), "augment is 'crop', tuple[str, ...] is expected"),
+        (lambda d: d.update(augment="crop"), "augment is 'crop', expected tuple[str, ...]"),
         (lambda d: d.update(augment=[1]), "augment is (1,)"),
-        (lambda d: d.update(epochs="3"), "epochs is '3', int is expected"),
+        (lambda d: d.update(epochs="3"), "epochs is '3', expected int"),
         (lambda d: d.update(epochs=True), "epochs is True"),
         (lambda d: d.update(epochs=2.5), "epochs is 2.5"),
         (lambda d: d.update(engine="quick"), "engine is 'quick'"),

@@ -57,7 +57,7 @@ def test_magnitudes_are_refined(
     monkeypatch.setattr(sys, "argv", [*arguments, "--refine", "1"])
     assert script.main() == 0
     written = json.loads((tmp_path / "search.json").read_text())
-    tried = written["about"]["refinement"]
+    tried = written["provenance"]["refinement"]
     assert len(tried["scores"]) == 16
     assert max(tried["scores"]) >= tried["scores"][0] == pytest.approx(written["candidates"][0]["scores"], abs=2)
     best = tried["magnitudes"][tried["scores"].index(max(tried["scores"]))][0]
@@ -65,7 +65,7 @@ def test_magnitudes_are_refined(
     assert written["policy"]["augment"] == [f"gaussian_noise(stddev={float(f'{best:.3g}')!r})"]
     monkeypatch.setattr(script, "default_candidates", lambda shape: [Policy()])
     assert script.main() == 2
-    assert "a policy with a magnitude, such as rotate(degrees=5.0); nothing won." in capsys.readouterr().err
+    assert "to have a magnitude, as rotate(degrees=5.0) does; it is nothing." in capsys.readouterr().err
 
 
 def test_magnitudes_of_a_policy_are_its_numbers_with_a_point() -> None:
@@ -98,7 +98,7 @@ def test_a_policy_file_stands_for_augment_and_mix(tmp_path: pathlib.Path) -> Non
     assert apply_policy_file(dataclasses.replace(given, mix="cutmix"), mixing) == config
     assert apply_policy_file(mixing, Config()) == mixing
     for more in ({"mix": "ricap"}, {"augment": (str(path), "flip_left_right")}):
-        with pytest.raises(ValueError, match="stands for all of --augment and --mix"):
+        with pytest.raises(ValueError, match="replaces --augment and --mix"):
             apply_policy_file(dataclasses.replace(given, **more), mixing)
 
 
