@@ -74,7 +74,7 @@ def test_images_are_averaged_over_squares_of_pixels() -> None:
     np.testing.assert_array_equal(downsample(full, 8).test.images, full.test.images)
     with pytest.raises(ValueError, match="takes a side that divides 8 x 8; got 3"):
         downsample(full, 3)
-    with pytest.raises(ValueError, match="takes a dataset of images in memory; iris has none"):
+    with pytest.raises(ValueError, match="expects a dataset of images in memory; iris has none"):
         downsample(data.load("iris"), 2)
 
 
