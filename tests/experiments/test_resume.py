@@ -82,7 +82,8 @@ def test_killed_three_times_at_random_moments(uninterrupted, tmp_path):
     assert outcome(path) == uninterrupted, f"seed {seed}"
 
 
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGINT])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_within_the_epoch_and_names_the_command_that_resumes(uninterrupted, tmp_path, number):
     path = tmp_path / "run"
     process = started([*ARGUMENTS, "--run-dir", str(path)])
