@@ -72,7 +72,7 @@ def test_images_are_averaged_over_squares_of_pixels() -> None:
     np.testing.assert_array_equal(small.train.images[:, 1, 0], np.round(corner))
     np.testing.assert_array_equal(small.test.labels, full.test.labels)
     np.testing.assert_array_equal(downsample(full, 8).test.images, full.test.images)
-    with pytest.raises(ValueError, match="takes a side that divides 8 x 8; got 3"):
+    with pytest.raises(ValueError, match="expects a side length that divides 8 x 8; got 3"):
         downsample(full, 3)
     with pytest.raises(ValueError, match="expects a dataset of images in memory; iris has none"):
         downsample(data.load("iris"), 2)
