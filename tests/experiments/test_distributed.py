@@ -145,5 +145,5 @@ def test_the_loss_of_a_process_ends_the_others_and_the_run_goes_on_without_it(al
 
 def test_part_of_what_several_processes_take_is_refused():
     (output,) = ended(started(1, 1, "--processes.count", "2"), 2)
-    assert output.startswith("error: several processes take --processes.coordinator, --processes.count and")
+    assert output.startswith("error: training with several processes requires --processes.coordinator, ")
     assert len(output.splitlines()) == 1
