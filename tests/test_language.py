@@ -57,6 +57,7 @@ CHECKED = {
     "docs": ["docs/**/*.md"],
     "notebooks": ["colabs/*.md", "colabs/*.py"],
     "commands": ["experiments/*.py"],
+    "training": ["jaxaug/training/*.py", "tests/training/*.py"],
     **{
         folder: [f"experiments/{folder}/**/*.py"]
         for folder in ("run", "configs", "search", "benchmark", "fuzzing", "figures")

@@ -1,4 +1,4 @@
-"""Checks that a saved state is intact and is the one that is expected."""
+"""Checks that a saved state is intact and has the expected config and structure."""
 
 import hashlib
 import json

@@ -217,7 +217,7 @@ def _free_bytes() -> int:
     stats = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
         return (stats["bytes_limit"] - stats.get("bytes_in_use", 0)) * jax.local_device_count()
-    # macOS does not say how many pages are free, Windows nothing at all.
+    # macOS does not report free pages, and Windows has no sysconf.
     names = getattr(os, "sysconf_names", {})
     pages = next((name for name in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES") if name in names), None)
     return 2**32 if pages is None else os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")

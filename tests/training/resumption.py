@@ -1,4 +1,4 @@
-"""What tests of runs that stop and go on share."""
+"""What the tests of resumed runs share."""
 
 import jax
 import jax.numpy as jnp

@@ -165,8 +165,8 @@ def test_saving_a_step_again_changes_nothing(tmp_path, states):
         assert_restored(checkpoints, states[2], like=states[0])
 
 
-def test_training_goes_on_while_a_checkpoint_is_written(tmp_path, states):
-    """The state is given away at once, and its buffers reused, before the writers come to them."""
+def test_training_continues_while_a_checkpoint_is_written(tmp_path, states):
+    """The state is donated at once, and its buffers are reused before the writers read them."""
     state = jax.tree.map(jnp.copy, states[3])
     expected = bits(state)
     sums = jax.tree.map(jnp.copy, SUMS)
@@ -456,7 +456,7 @@ def test_a_checkpoint_is_restored_onto_another_number_of_devices(tmp_path, devic
     assert printed[0][1] == printed[1][1]
 
 
-# The disk takes files of so many bytes only once the first checkpoint is there.
+# The disk refuses larger files once the first checkpoint is there.
 REFUSED = """
 checkpoints = Checkpoints(sys.argv[1], keep=1)
 checkpoints.save(state_of(0, 1), SUMS)
@@ -472,7 +472,7 @@ print(raised[0])
 print(checkpoints.steps())
 """
 
-# In a process of its own: threads of tensorstore go on writing, for a moment, what was given up.
+# In a process of its own: threads of tensorstore keep writing for a moment after the error.
 BEGUN_AGAIN = """
 with Checkpoints(sys.argv[1], keep=1) as again:
     print(digest(again.restore(state_of(1))[0]) == digest(state_of(0, 1)))

@@ -204,7 +204,7 @@ def test_a_run_stopped_inside_epochs_ends_bit_for_bit_as_one_never_stopped(case,
     for programs in (0, 2, {"scan": 1, "loop": 3}[engine], 1, 1, None):
         hooks = Hooks() if programs is None else Stopper(programs)
         if programs is None and engine == "scan":
-            run = CASES[case]()  # compiled anew, as by another process
+            run = CASES[case]()  # compiled again, as in another process
         state, more = run.fit(state, engine=engine, totals=totals, hooks=hooks)
         records += more
         if isinstance(hooks, Stopper):
@@ -217,7 +217,7 @@ def test_a_run_stopped_inside_epochs_ends_bit_for_bit_as_one_never_stopped(case,
     assert numbers(records) == numbers(whole_records)
 
 
-def test_a_run_continued_after_its_end_goes_on_as_one_longer_run(mlp_run):
+def test_a_run_continued_after_its_end_equals_one_longer_run(mlp_run):
     whole, whole_records = mlp_run.fit(epochs=4)
     state, first = mlp_run.fit(epochs=2)
     state, rest = mlp_run.fit(state, epochs=4)

@@ -1,4 +1,4 @@
-"""A streamed dataset trains as the same one in memory does, to the last bit, wherever it is left and taken up."""
+"""A streamed dataset trains bit-identically to the same one in memory, also when it is resumed inside an epoch."""
 
 import dataclasses
 
@@ -91,7 +91,7 @@ def test_parts_of_a_stream_are_those_of_memory(folder):
 
 
 @pytest.mark.parametrize("sampling", ["shuffled", "class_balanced"])
-def test_a_run_goes_on_inside_an_epoch_to_the_same_bits(folder, sampling):
+def test_a_run_resumed_inside_an_epoch_ends_bit_identical(folder, sampling):
     dataset = load(f"folder:{folder}", stream=True, random_crop=True)
     expected = bits(trained(dataset, sampling=sampling)[0])
     for programs in (1, 3, 5):
@@ -102,14 +102,14 @@ def test_a_run_goes_on_inside_an_epoch_to_the_same_bits(folder, sampling):
         assert bits(trained(dataset, state, sampling=sampling, totals=totals)[0]) == expected
 
 
-def test_boxes_are_drawn_anew_in_each_epoch_and_for_each_example(folder):
+def test_boxes_are_drawn_in_each_epoch_and_for_each_example(folder):
     images = load(f"folder:{folder}", stream=True, random_crop=True).train.images
     first, again, other = (
         np.stack([each.image for each in images.decoded(range(12), seed)]) for seed in ((1, 0), (1, 0), (1, 1))
     )
     np.testing.assert_array_equal(first, again)
     assert (first != other).any(axis=(1, 2, 3)).mean() > 0.8
-    # What an example is does not depend on its company.
+    # What an example is does not depend on its batch.
     np.testing.assert_array_equal(images.decoded([5], (1, 0))[0].image, first[5])
 
 

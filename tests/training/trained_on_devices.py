@@ -1,6 +1,6 @@
-"""Trains small networks on all devices and prints what came of it: `trained_on_devices.py [ADDRESS COUNT ID]`.
+"""Trains small networks on all devices and prints the results: `trained_on_devices.py [ADDRESS COUNT ID]`.
 
-With an address it is one of so many processes.
+With an address it is one of COUNT processes.
 """
 
 import json
