@@ -23,9 +23,17 @@ def on_planes(
     """Returns the images after applying `step` to their channel planes, which are float32."""
     b, _, _, c = images.shape
     planes = images.astype(jnp.float32).reshape(b, -1, c).transpose(0, 2, 1)
-    # Without the barriers, the compiler fuses the transpositions into the step, which then reads interleaved values.
-    out = jax.lax.optimization_barrier(step(jax.lax.optimization_barrier(planes)))
+    out = _separate_on_cpu(step(_separate_on_cpu(planes)))
     return out.transpose(0, 2, 1).reshape(images.shape).astype(images.dtype)
+
+
+def _separate_on_cpu(planes: Float[Array, "b c n"]) -> Float[Array, "b c n"]:
+    """Returns the planes, computed before anything that uses them on a CPU.
+
+    Otherwise its compiler fuses the transpositions into the step, which then reads interleaved values. A GPU reads them
+    at full speed, and there the transpositions would cost as much as the step.
+    """
+    return jax.lax.platform_dependent(planes, cpu=jax.lax.optimization_barrier, default=lambda planes: planes)
 
 
 def brightened(planes: Float[Array, "b c n"], factor: Float[Array, " b"]) -> Float[Array, "b c n"]:

@@ -1,5 +1,6 @@
 """Applies a different function to each example without computing all functions on all examples."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -19,15 +20,48 @@ def applied_by_choice(
 ) -> Float[Array, "b *rest"]:
     """Returns out_i = functions[choice_i](images, parameters)_i.
 
-    Applying every function to the whole batch and selecting costs as many passes as there are functions. Instead, this
-    sorts the examples by their function and splits them into blocks that share one function, and applies one branch of
-    a switch to each block. It computes about 5/4 of a pass, whatever the number of functions.
+    On a CPU, each function is applied to blocks of the examples that chose it. On an accelerator, every function is
+    applied to the whole batch: a loop over blocks there waits for the host in each iteration, which takes ten times as
+    long at 1024 x 32 x 32 on an H100.
 
     Args:
       functions: functions `(images [n, ...], parameters [n, P]) -> images` that treat examples independently.
       choice: index of the function of each example, in [0, len(functions)).
       images: `[B, ...]`.
       parameters: parameters of the functions for each example.
+    """
+    return jax.lax.platform_dependent(
+        choice,
+        images,
+        parameters,
+        cpu=functools.partial(applied_in_blocks, functions),
+        default=functools.partial(applied_and_selected, functions),
+    )
+
+
+def applied_and_selected(
+    functions: Sequence[Callable[[Array, Array], Array]],
+    choice: Int32[Array, " b"],
+    images: Float[Array, "b *rest"],
+    parameters: Float[Array, "b p"],
+) -> Float[Array, "b *rest"]:
+    """Returns the result of `applied_by_choice` in as many passes as there are functions, without a loop."""
+    which = choice.reshape(-1, *[1] * (images.ndim - 1))
+    return jax.lax.select_n(
+        jnp.broadcast_to(which, images.shape), *(function(images, parameters) for function in functions)
+    )
+
+
+def applied_in_blocks(
+    functions: Sequence[Callable[[Array, Array], Array]],
+    choice: Int32[Array, " b"],
+    images: Float[Array, "b *rest"],
+    parameters: Float[Array, "b p"],
+) -> Float[Array, "b *rest"]:
+    """Returns the result of `applied_by_choice` in about 5/4 of a pass, whatever the number of functions.
+
+    The examples are sorted by their function and split into blocks that share one function, and one branch of a switch
+    is applied to each block.
     """
     batch, kinds = images.shape[0], len(functions)
     size = max(1, batch // (_BLOCKS_PER_FUNCTION * kinds))

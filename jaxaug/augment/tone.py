@@ -1,8 +1,11 @@
 """Augmentations that map pixel values in [0, 1] to new values by a tone curve."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int32, Key
 
 from jaxaug.augment.geometry import where_coin
 from jaxaug.checks import check_number, check_prob, checked_images
@@ -175,14 +178,28 @@ def autocontrasted(images: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
     return jnp.where(high > low, (x - low) / jnp.where(high > low, high - low, 1.0), x).astype(images.dtype)
 
 
+def histograms(level: Int32[Array, "b h w c"], *, parts: int) -> Int32[Array, "bc 256"]:
+    """Returns the counts of the levels in each channel of each image, as the sum over `parts` of its pixels."""
+    b, h, w, c = level.shape
+    channel = jnp.arange(b * c, dtype=jnp.int32).reshape(b, 1, 1, c)
+    part = (jnp.arange(h * w, dtype=jnp.int32) % parts).reshape(1, h, w, 1)
+    bin_index = (((channel * parts) + part) * _LEVELS + level).ravel()
+    count = jnp.zeros(b * c * parts * _LEVELS, jnp.int32).at[bin_index].add(1, mode="promise_in_bounds")
+    return jnp.sum(count.reshape(b * c, parts, _LEVELS), axis=1, dtype=jnp.int32)
+
+
 def equalized(images: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
     """Returns the images with an even histogram in every channel."""
     b, h, w, c = images.shape
     level = _levels(images).astype(jnp.int32)
     channel = jnp.arange(b * c, dtype=jnp.int32).reshape(b, 1, 1, c)
     bin_index = (channel * _LEVELS + level).ravel()  # each channel of each image has its own histogram
-    count = jnp.zeros(b * c * _LEVELS, jnp.int32).at[bin_index].add(1, mode="promise_in_bounds")
-    count = count.reshape(b * c, _LEVELS)
+    # The threads of a GPU wait for each other to count in the same bin: several histograms of parts of a large image
+    # take a third of the time at 224 x 224, and twice the time at 32 x 32.
+    parts = 16 if h * w >= 2**14 else 1
+    count = jax.lax.platform_dependent(
+        level, cpu=functools.partial(histograms, parts=1), default=functools.partial(histograms, parts=parts)
+    )
     below = jnp.cumsum(count, axis=1) - count
     largest = jnp.max(level, axis=(1, 2)).reshape(b * c, 1)
     step = (h * w - jnp.take_along_axis(count, largest, axis=1)) // 255

@@ -18,6 +18,7 @@ from jax.sharding import Mesh
 from jaxaug.checks import check_choice
 from jaxaug.data import Split
 from jaxaug.data.encoded import EncodedImages
+from jaxaug.training.jaxprs import count_flops, has_convolution
 from jaxaug.training.order import sampled_order
 from jaxaug.training.program_cache import abstract, cached, signature
 from jaxaug.training.runner import (
@@ -185,10 +186,7 @@ class InMemoryRunner:
         self.engine = choose_engine(engine, jaxpr)
         self.steps_per_scan = 1
         if self.engine == "scan":
-            order, _ = jax.eval_shape(epoch_start, state, data.labels)
-            lowered = jax.jit(steps_of(batch_size, None)).lower(state, zero_totals(self._metrics), data, order)
-            flops = float((lowered.cost_analysis() or {}).get("flops", 0.0))
-            self.steps_per_scan = self._scan_length(flops * (self._members or 1))
+            self.steps_per_scan = self._scan_length(count_flops(jaxpr.jaxpr) * (self._members or 1))
 
         axes = (0, 0, data_axis, 0)
         self._epoch_start = jax.jit(vmapped(epoch_start, (0, data_axis)))
@@ -237,11 +235,6 @@ def choose_engine(engine: Engine, jaxpr: Any) -> Literal["scan", "loop"]:
     if engine != "auto":
         return engine
     return "loop" if jax.default_backend() == "cpu" and has_convolution(jaxpr) else "scan"
-
-
-def has_convolution(jaxpr: Any) -> bool:
-    """Returns whether a jaxpr, or one inside it, has a convolution."""
-    return "conv_general_dilated" in str(jaxpr)
 
 
 def _abstract_member(tree: Any, axis: int | None) -> Any:

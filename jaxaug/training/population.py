@@ -14,7 +14,7 @@ from jaxaug.checks import check_choice, check_size
 from jaxaug.data import Dataset
 from jaxaug.sampling import Strategy
 from jaxaug.training.evaluation import in_memory_evaluators
-from jaxaug.training.in_memory import has_convolution
+from jaxaug.training.jaxprs import has_convolution
 from jaxaug.training.population_runner import (
     Job,
     Member,
@@ -90,8 +90,8 @@ def fit_population(
 
     "vmap" steps many members at a time, sharded over the devices if there are several, and in threads on a CPU.
     "threads" trains each member alone, several in parallel, and "one_by_one" one after another. On a CPU, convolutions
-    with different weights for each member are slow, so there "auto" takes "threads" for networks that have one. In all
-    other cases it takes "vmap".
+    with different weights for each member are slow, so there "auto" takes "threads" for networks that have one, and on
+    a GPU "one_by_one". In all other cases it takes "vmap".
 
     A member whose loss, update or metric becomes NaN or infinite has failed; the others are trained to the end.
 
@@ -184,9 +184,14 @@ def fit_population(
     return [state for state, _ in ordered], [records for _, records in ordered]
 
 
-def choose_population_engine(jaxpr: Any) -> Literal["vmap", "threads"]:
-    """Returns the engine that "auto" stands for, from the backend and a member's step."""
-    return "threads" if jax.default_backend() == "cpu" and has_convolution(jaxpr) else "vmap"
+def choose_population_engine(jaxpr: Any) -> Literal["vmap", "threads", "one_by_one"]:
+    """Returns the engine that "auto" stands for, from the backend and a member's step.
+
+    Convolutions with weights of their own for each member are slow, on a CPU and also on a GPU: there, 16 small
+    networks by vmap take 1.5 times as long as one after another (`results/accelerator/page.md`).
+    """
+    of_convolutions = {"cpu": "threads", "gpu": "one_by_one"}
+    return of_convolutions.get(jax.default_backend(), "vmap") if has_convolution(jaxpr) else "vmap"
 
 
 def _group_by_structure(states: Sequence[TrainState]) -> list[list[int]]:

@@ -19,6 +19,7 @@ from jaxaug.training.evaluation import InMemoryEvaluator
 from jaxaug.training.fit import epoch_record, run_epoch, train_epochs
 from jaxaug.training.hooks import Hooks
 from jaxaug.training.in_memory import DeviceSplit, InMemoryRunner, device_split, gathered_batch, in_memory_runner
+from jaxaug.training.jaxprs import value_bytes
 from jaxaug.training.runner import NonFiniteError, check_batch_size
 from jaxaug.training.state import TrainState
 from jaxaug.training.step import TrainStep
@@ -208,7 +209,7 @@ def members_that_fit(state: TrainState, jaxpr: Any) -> int:
 
     Each counts with its state and every value that its step computes, although a program keeps few of them at a time.
     """
-    own = 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _value_bytes(jaxpr.jaxpr)
+    own = 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + value_bytes(jaxpr.jaxpr)
     return max(1, int(0.5 * _free_bytes() / own))
 
 
@@ -221,15 +222,3 @@ def _free_bytes() -> int:
     names = getattr(os, "sysconf_names", {})
     pages = next((name for name in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES") if name in names), None)
     return 2**32 if pages is None else os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _value_bytes(jaxpr: Any) -> int:
-    """Returns the bytes of all values that a jaxpr computes, inner jaxprs included."""
-    own = sum(
-        math.prod(variable.aval.shape) * variable.aval.dtype.itemsize
-        for equation in jaxpr.eqns
-        for variable in equation.outvars
-    )
-    parameters = [value for equation in jaxpr.eqns for value in jax.tree.leaves(list(equation.params.values()))]
-    inner = [getattr(value, "jaxpr", value) for value in parameters]  # a closed jaxpr holds one
-    return own + sum(_value_bytes(value) for value in inner if hasattr(value, "eqns"))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxaug.augment.dispatch import applied_by_choice
+from jaxaug.augment.dispatch import applied_and_selected, applied_by_choice, applied_in_blocks
 
 FUNCTIONS = [
     lambda images, parameters: images,
@@ -26,6 +26,7 @@ def expected(choice, images, parameters):
 
 
 APPLIED = jax.jit(lambda *args: applied_by_choice(FUNCTIONS, *args))
+SELECTED = jax.jit(lambda *args: applied_and_selected(FUNCTIONS, *args))  # as on an accelerator
 
 
 @settings(deadline=None, max_examples=30)
@@ -33,6 +34,7 @@ APPLIED = jax.jit(lambda *args: applied_by_choice(FUNCTIONS, *args))
 def test_each_example_goes_through_its_own_function(seed, batch):
     choice, images, parameters = arguments(seed, batch)
     np.testing.assert_array_equal(APPLIED(choice, images, parameters), expected(choice, images, parameters))
+    np.testing.assert_array_equal(SELECTED(choice, images, parameters), expected(choice, images, parameters))
 
 
 @pytest.mark.parametrize("kind", [0, 1, 2])
@@ -60,5 +62,5 @@ def test_a_function_is_compiled_once_however_many_examples_there_are():
         return images
 
     choice, images, parameters = arguments(1, 64, kinds=2)
-    jax.jit(lambda *args: applied_by_choice([traced, FUNCTIONS[1]], *args))(choice, images, parameters)
+    jax.jit(lambda *args: applied_in_blocks([traced, FUNCTIONS[1]], *args))(choice, images, parameters)
     assert set(traces) == {(8, 3, 2, 1)}  # 64 / (4 · 2): less than the batch

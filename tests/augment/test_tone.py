@@ -1,5 +1,7 @@
 """Curves against Pillow's ImageOps, on 8-bit images."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -117,3 +119,13 @@ def test_values_outside_the_range_are_clipped_where_levels_are_needed():
 def test_bits_are_one_to_eight(bits):
     with annotations_unchecked(), pytest.raises(ValueError, match=rf"posterize takes bits in \[1, 8\]; got {bits}"):
         augment.posterize(KEY, jnp.ones((1, 2, 2, 1)), bits=bits)
+
+
+@pytest.mark.parametrize("parts", [1, 3, 16])
+def test_histograms_of_parts_add_up_to_those_of_the_image(parts):
+    level = np.random.default_rng(0).integers(0, 256, (2, 9, 7, 3)).astype(np.int32)
+    counts = np.asarray(jax.jit(functools.partial(tone.histograms, parts=parts))(level)).reshape(2, 3, 256)
+    for image in range(2):
+        for channel in range(3):
+            expected = np.bincount(level[image, :, :, channel].ravel(), minlength=256)
+            np.testing.assert_array_equal(counts[image, channel], expected)

@@ -25,7 +25,8 @@ from jaxaug.training import (
     make_train_step,
 )
 from jaxaug.training.evaluation import InMemoryEvaluator
-from jaxaug.training.in_memory import choose_engine, has_convolution
+from jaxaug.training.in_memory import choose_engine
+from jaxaug.training.jaxprs import has_convolution
 
 CLASSES = 3
 
