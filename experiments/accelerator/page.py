@@ -1,9 +1,10 @@
 """The page of the findings, from their lines alone."""
 
+import pathlib
 from collections.abc import Iterable, Sequence
 
 from experiments.accelerator.figures import plain_figures, tables, text, words
-from experiments.accelerator.findings import Line, is_finished, latest
+from experiments.accelerator.findings import Line, is_finished, latest, read_lines
 from experiments.accelerator.summary import error_text
 
 _TITLES = {
@@ -13,13 +14,20 @@ _TITLES = {
 }
 
 
-def page(lines: Sequence[Line]) -> str:
-    """Returns the Markdown page of all findings: a section per device and scale, a table per kind of finding."""
-    parts = [
-        "# On an accelerator",
-        "Every figure is from `findings.jsonl` next to this page; nothing here is written by hand. Where an item ran "
-        "several times, the last finished run counts.",
-    ]
+def page(lines: Sequence[Line], reading: str = "") -> str:
+    """Returns the Markdown page of all findings: a section per device and scale, a table per kind of finding.
+
+    Args:
+      lines: the findings.
+      reading: what they say, in words.
+    """
+    parts = ["# On an accelerator"]
+    if reading:
+        parts.append(f"## Reading\n\n{reading.strip()}")
+    parts.append(
+        "The tables are made from `findings.jsonl` next to this page. Where an item ran several times, the last "
+        "finished run counts."
+    )
     current = list(latest(lines).values())
     for device, scale in dict.fromkeys((line["device_kind"], line["scale"]) for line in current):
         chosen = [line for line in current if (line["device_kind"], line["scale"]) == (device, scale)]
@@ -27,6 +35,12 @@ def page(lines: Sequence[Line]) -> str:
         for stage in dict.fromkeys(line["stage"] for line in chosen):
             parts += [f"### {_TITLES.get(stage, stage)}", *stage_parts([x for x in chosen if x["stage"] == stage])]
     return "\n\n".join(parts) + "\n"
+
+
+def folder_page(folder: pathlib.Path) -> str:
+    """Returns the page of a folder: of its findings.jsonl, and of its reading.md where there is one."""
+    reading = folder / "reading.md"
+    return page(read_lines(folder / "findings.jsonl"), reading.read_text() if reading.exists() else "")
 
 
 def provenance_text(lines: Sequence[Line]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from experiments.accelerator.compilation import CompileSeconds, compile_quickly, keep_programs
 from experiments.accelerator.findings import Findings, Line, is_finished, latest
 from experiments.accelerator.item import Options
-from experiments.accelerator.page import page
+from experiments.accelerator.page import folder_page
 from experiments.accelerator.provenance import provenance
 from experiments.accelerator.runner import Runner, stage_items
 from experiments.accelerator.stop import stop_on_signals
@@ -42,7 +42,7 @@ def run(given: argparse.Namespace, *, command: str, began: float) -> int:
         say(f"Stopped; the same command runs what is missing.\n{told()}")
 
     def write_page() -> None:
-        replace_text(given.output / "page.md", page(findings.lines))
+        replace_text(given.output / "page.md", folder_page(given.output))
 
     stop_on_signals(stopped)
     say(f"{about['device_kind']}, {about['cpus']} CPU cores, {time.monotonic() - began:.1f} s after the start")

@@ -17,7 +17,7 @@ from experiments.accelerator.budget import correction, stage_limits
 from experiments.accelerator.compilation import CompileSeconds
 from experiments.accelerator.findings import Findings, is_finished, latest, read_lines
 from experiments.accelerator.item import Item, ItemError, Options
-from experiments.accelerator.page import page
+from experiments.accelerator.page import folder_page, page
 from experiments.accelerator.runner import Runner, stage_items
 from experiments.accelerator.summary import summary
 
@@ -210,7 +210,7 @@ def test_summary_of_a_long_queue_stays_short(tmp_path):
 
 def test_committed_pages_are_those_of_their_lines():
     for lines in (ROOT / "results" / "accelerator").rglob("findings.jsonl"):
-        assert lines.with_name("page.md").read_text() == page(read_lines(lines)), lines
+        assert lines.with_name("page.md").read_text() == folder_page(lines.parent), lines
 
 
 # Stages of quick and slow items in place of the real ones, in a process of its own.
