@@ -34,7 +34,7 @@ def batch_size(function: str, x: Any) -> int:
 
 
 def selected(function: str, coin: jax.Array, on_true: Any, on_false: Any) -> Any:
-    """Returns, for each example, the first pytree if its coin is true and the second otherwise."""
+    """Returns, for each example, the first pytree where its entry is true and the second otherwise."""
 
     def select(new: jax.Array, old: jax.Array) -> jax.Array:
         if new is old:

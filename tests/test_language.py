@@ -57,10 +57,12 @@ CHECKED = {
     "docs": ["docs/**/*.md"],
     "notebooks": ["colabs/*.md", "colabs/*.py"],
     "commands": ["experiments/*.py"],
-    "training": ["jaxaug/training/*.py", "tests/training/*.py"],
+    "library": ["jaxaug/**/*.py"],
+    "tests of training": ["tests/training/*.py"],
+    "results": ["results/README.md", "results/*/reading.md"],
     **{
         folder: [f"experiments/{folder}/**/*.py"]
-        for folder in ("run", "configs", "search", "benchmark", "fuzzing", "figures")
+        for folder in ("run", "configs", "search", "studies", "benchmark", "fuzzing", "figures")
     },
 }
 

@@ -66,7 +66,7 @@ def draw_maps(lines: Lines, path: pathlib.Path, paths: DataPaths) -> None:
     try:
         dataset = whole_of(parsed_config(tuple(resolve(shlex.split(first["command"])[3:], paths))))
     except (FileNotFoundError, ValueError) as error:
-        print(f"note: {path} is not drawn anew, since the images are missing: {error}", file=sys.stderr)
+        print(f"note: {path} is not drawn again, because the images are missing: {error}", file=sys.stderr)
         return
     index = np.array(first["metrics"]["shown"])
     images, labels = dataset.test.images[index], dataset.test.labels[index]

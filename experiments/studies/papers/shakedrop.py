@@ -27,7 +27,7 @@ from experiments.studies.study import (
 from experiments.studies.train_population import errors, train_population, training_metrics
 from experiments.studies.view import BlockView
 
-SOURCE = "Yamada, Iwamura, Akiba, Kise, IEEE Access 7, 2019, figures at second hand"
+SOURCE = "Yamada, Iwamura, Akiba, Kise, IEEE Access 7, 2019, figures from secondary sources"
 
 
 def three_arms(layer: str, plain: float, depth: float, shaken: float) -> tuple[Arm, ...]:
