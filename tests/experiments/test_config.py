@@ -92,7 +92,7 @@ def test_the_parts_of_a_named_config_can_be_built(name):
 def test_a_regularizer_can_be_chosen_as_data(text, expected):
     config = Config(regularizer=text, remat=True)
     assert from_json(json.loads(json.dumps(as_json(config)))) == config
-    parts = build_model(dataclasses.replace(config, model="wrn_10_1"), 3).trunk.parts
+    parts = build_model(dataclasses.replace(config, model="wrn_10_1"), 3).trunk.factory
     assert parts.regularizer(keep_prob=0.25) == expected
     assert parts.remat
 

@@ -318,7 +318,7 @@ def test_a_pipe_named_as_an_image_is_not_waited_for(tmp_path):
 def test_a_line_break_in_the_name_of_a_file_does_not_break_the_sentence(tmp_path):
     for split in ("train", "test"):
         (tmp_path / split / "a\nb").mkdir(parents=True)
-    with pytest.raises(ValueError, match=r"the class folder .*a b holds no") as error:
+    with pytest.raises(ValueError, match=r"the class folder .*a b has no") as error:
         load(f"folder:{tmp_path}")
     assert not fault_of(str(error.value))
     (tmp_path / "train" / "a\nb" / "c\nd.png").write_text("x")

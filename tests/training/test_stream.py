@@ -158,10 +158,10 @@ def load_whole(dataset):
 def test_nothing_but_corrupt_images_is_an_error(broken):
     for path in (broken / "train").rglob("*.png"):
         path.write_bytes(b"no image")
-    with pytest.raises(ValueError, match="none of 24 files can be read as an image"):
+    with pytest.raises(ValueError, match="none of the 24 files can be read as an image"):
         load(f"folder:{broken}", stream=True, on_corrupt="skip")
     dataset = load(f"folder:{broken}", stream=True, image_size=4, on_corrupt="skip")
-    with pytest.raises(ValueError, match="none of 24 images can be read"):
+    with pytest.raises(ValueError, match="none of the 24 images can be read"):
         dataset.train.images.decoded([0])
 
 
@@ -169,9 +169,9 @@ def test_what_cannot_be_streamed_is_refused(folder):
     dataset = load(f"folder:{folder}", stream=True)
     with pytest.raises(ValueError, match=r"streamed from disk, as .* is; got .scan.\. Load it without stream=True"):
         trained(dataset, engine="scan")
-    with pytest.raises(ValueError, match="load takes stream for folder:PATH and TFDS datasets only; digits is in mem"):
+    with pytest.raises(ValueError, match="load takes stream only for folder:PATH and TFDS datasets; digits is in mem"):
         load("digits", stream=True)
-    with pytest.raises(ValueError, match="load takes random_crop for a stream"):
+    with pytest.raises(ValueError, match="load takes random_crop only with stream=True"):
         load(f"folder:{folder}", random_crop=True)
     for options in ({"threads": 0}, {"ahead": 0}):
         with pytest.raises(ValueError, match="ReadOptions takes"):
