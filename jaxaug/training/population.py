@@ -190,8 +190,15 @@ def choose_population_engine(jaxpr: Any) -> Literal["vmap", "threads", "one_by_o
     Convolutions with weights of their own for each member are slow, on a CPU and also on a GPU: there, 16 small
     networks by vmap take 1.5 times as long as one after another (`results/accelerator/page.md`).
     """
-    of_convolutions = {"cpu": "threads", "gpu": "one_by_one"}
-    return of_convolutions.get(jax.default_backend(), "vmap") if has_convolution(jaxpr) else "vmap"
+    if not has_convolution(jaxpr):
+        return "vmap"
+    match jax.default_backend():
+        case "cpu":
+            return "threads"
+        case "gpu":
+            return "one_by_one"
+        case _:
+            return "vmap"
 
 
 def _group_by_structure(states: Sequence[TrainState]) -> list[list[int]]:

@@ -46,6 +46,6 @@ def test_the_count_of_a_network_is_that_of_xla_without_its_small_operations():
     def logits(variables):
         return model.apply(variables, jnp.ones((8, 16, 16, 3)), train=False)
 
-    counted = jax.jit(logits).lower(variables).cost_analysis()["flops"]
+    counted = (jax.jit(logits).lower(variables).cost_analysis() or {})["flops"]
     # XLA leaves out the products with the zeros of the padding, and adds normalization and activation.
     assert 0.95 < flops(logits, variables) / counted < 1.35
