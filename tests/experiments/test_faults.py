@@ -161,7 +161,7 @@ def test_a_second_run_is_refused_and_a_killed_one_holds_nothing(uninterrupted, t
         for arguments in (["--resume", str(path)], ["--run-dir", str(path)]):
             assert train.main(arguments) == 2
             error = capsys.readouterr().err
-            assert error.startswith(f"error: a run is under way in {path} (process {process.pid} on ")
+            assert error.startswith(f"error: another run is using {path} (process {process.pid} on ")
             assert error.count("\n") == 1
         assert {p: p.stat().st_mtime_ns for p in path.rglob("*")} == before
     finally:
