@@ -3,13 +3,14 @@
 import datetime
 import importlib.metadata
 import os
-import pathlib
 import platform
-import subprocess
 import sys
 from typing import Any
 
 import jax
+
+from experiments.run.provenance import git_revision
+from jaxaug.training import cpu_count
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax")
 
@@ -27,19 +28,12 @@ def versions() -> dict[str, str]:
 
 def git_commit() -> str | None:
     """Returns the commit: of the variable GIT_COMMIT, else of the checkout, None if there is neither."""
-    if named := os.environ.get("GIT_COMMIT"):
-        return named
-    here = pathlib.Path(__file__).parent
-    try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
+    return os.environ.get("GIT_COMMIT") or git_revision()
 
 
 def provenance(command: str) -> dict[str, Any]:
     """Returns what is the same in all lines of a process but the versions of torch and the time."""
-    return {"device_kind": device_kind(), "cpus": len(os.sched_getaffinity(0)), "git_commit": git_commit(),
+    return {"device_kind": device_kind(), "cpus": cpu_count(), "git_commit": git_commit(),
             "command": command}  # fmt: skip
 
 

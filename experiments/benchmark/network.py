@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import tyro
 
-from experiments.benchmark.steps import abstract_state, random_batch, step_call
+from experiments.benchmark.steps import abstract_state, counted_flops, random_batch, step_call
 from experiments.benchmark.timing import header, keep_freed_memory, provenance, ratio_row, seconds_in_turns
 from experiments.benchmark.torch_network import settled, torch_product, torch_step
 from jaxaug import create_model, never
@@ -45,9 +45,7 @@ def step_flops(batch: dict[str, jax.Array]) -> float:
     """Returns the floating-point operations of a training step in float32, as XLA counts them."""
     model, optimizer, strategy = create_model(MODEL, CLASSES), make_optimizer(learning_rate=0.01), never()
     state = abstract_state(model, optimizer, strategy, len(batch["index"]))
-    lowered = jax.jit(make_train_step(model, optimizer, strategy)).lower(state, batch)
-    analysis: Any = lowered.cost_analysis()
-    return float(analysis["flops"])
+    return counted_flops(make_train_step(model, optimizer, strategy), state, batch)
 
 
 def main() -> None:

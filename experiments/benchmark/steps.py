@@ -54,3 +54,14 @@ def step_call(model: nn.Module, strategy: Strategy, scorer: Scorer | None, batch
         return state.params, metrics  # both: the loss is ready before the update is
 
     return call
+
+
+def counted_flops(function: Callable[..., Any], *arguments: Any) -> float:
+    """Returns the floating-point operations of a function, as XLA counts them before it optimizes.
+
+    The CPU's compiler counts them: that of a GPU does not count programs that it has not compiled.
+    """
+    abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arguments)
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+        analysis: Any = jax.jit(function).lower(*abstract).cost_analysis()
+    return float(analysis["flops"]) if analysis else float("nan")

@@ -14,7 +14,17 @@ import jax.numpy as jnp
 from experiments.accelerator.evidence.images import dataset_of, is_thinned
 from experiments.run.build import Experiment, build_experiment
 from experiments.run.config import Config
-from jaxaug.training import TIMES, EvalStep, Hooks, TrainStep, data_mesh, fit, in_memory_evaluators
+from jaxaug.training import (
+    TIMES,
+    EvalStep,
+    Hooks,
+    Record,
+    TrainState,
+    TrainStep,
+    data_mesh,
+    fit,
+    in_memory_evaluators,
+)
 
 # The default of `fit`, which `experiments.train` keeps.
 EVAL_BATCH_SIZE = 500
@@ -76,17 +86,7 @@ class Trainer:
         finally:
             del self._prepared[config]
         waited = time.perf_counter() - began
-        _, records = fit(
-            experiment.state,
-            experiment.train_step,
-            experiment.eval_step,
-            experiment.dataset,
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            engine=config.engine,
-            sampling=config.data.sampling,
-            eval_every=config.eval_every,
-        )
+        records = _fit(config, experiment, experiment.state)
         last = {name: value for name, value in records[-1].items() if value is not None and name not in TIMES}
         figures = {
             "test_error": 100 * (1 - last["test_accuracy"]),
@@ -123,11 +123,10 @@ def _inference(config: Config) -> Config:
     return Config(**{name: getattr(_but_for_its_seed(config), name) for name in names})
 
 
-def _run_each_program(config: Config, experiment: Experiment) -> None:
-    """Compiles the programs of a run by one training step and one evaluation."""
-    stopped = _AfterOneStep()
-    fit(
-        jax.tree.map(jnp.copy, experiment.state),
+def _fit(config: Config, experiment: Experiment, state: TrainState, hooks: Hooks | None = None) -> list[Record]:
+    """Trains the state as the config says, and returns the records."""
+    _, records = fit(
+        state,
         experiment.train_step,
         experiment.eval_step,
         experiment.dataset,
@@ -135,8 +134,16 @@ def _run_each_program(config: Config, experiment: Experiment) -> None:
         batch_size=config.batch_size,
         engine=config.engine,
         sampling=config.data.sampling,
-        hooks=stopped,
+        eval_every=config.eval_every,
+        hooks=hooks,
     )
+    return records
+
+
+def _run_each_program(config: Config, experiment: Experiment) -> None:
+    """Compiles the programs of a run by one training step and one evaluation."""
+    stopped = _AfterOneStep()
+    _fit(config, experiment, jax.tree.map(jnp.copy, experiment.state), hooks=stopped)
     mesh = data_mesh()
     with jax.set_mesh(mesh):
         for evaluator in in_memory_evaluators(experiment.eval_step, experiment.dataset, EVAL_BATCH_SIZE, mesh).values():

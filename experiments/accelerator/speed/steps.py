@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.accelerator.speed.turns import Contender
-from experiments.benchmark.steps import random_batch
+from experiments.benchmark.steps import counted_flops, random_batch
 from jaxaug import chain, create_model, crop, cutout, flip_left_right, on_images
 from jaxaug.sampling import Strategy, always, importance_sampled, never, self_paced
 from jaxaug.training import Scorer, init_state, make_optimizer, make_train_step, network_scorer
@@ -117,17 +117,6 @@ def _compiled(setting: Setting) -> Step | Exception:
         return Step(lowered.compile(), state, batch, counted_flops(step, state, batch))
     except Exception as error:
         return error
-
-
-def counted_flops(function: Callable[..., Any], *arguments: Any) -> float:
-    """Returns the floating-point operations of a function, as XLA counts them before it optimizes.
-
-    The CPU's compiler counts them: that of a GPU does not count programs that it has not compiled.
-    """
-    abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arguments)
-    with jax.default_device(jax.local_devices(backend="cpu")[0]):
-        analysis: Any = jax.jit(function).lower(*abstract).cost_analysis()
-    return float(analysis["flops"]) if analysis else float("nan")
 
 
 def noise_batch(size: int, side: int) -> dict[str, jax.Array]:
